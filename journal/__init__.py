@@ -1,0 +1,1 @@
+"""The append-only log of commands and, derived from it, the event store."""

@@ -1,0 +1,1 @@
+"""The venue: one totally ordered log of commands, and everything it knows a function of that log."""

@@ -1,0 +1,1 @@
+"""Benchmarks: neutral workloads and the yardsticks that the core is measured against."""

@@ -1,0 +1,72 @@
+"""The `kk99` command: composition only; each subcommand's module is imported when it is called.
+
+Operational errors end with one line on standard error and status 1, wrong usage with status 2, Ctrl-C with 130.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Final
+
+import click
+
+from kk99.errors import KK99Error
+
+COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "up": ("kk99.up:up", "Start the whole venue: engine, feed and live terminal."),
+    "engine": ("kk99.engine.cli:engine", "Run the engine daemon."),
+    "feed": ("kk99.feed.cli:feed", "Play a file of order flow into a running venue, or convert one."),
+    "replay": ("replay.cli:replay", "Replay, verify, compare, inspect and export the journal."),
+    "journal": ("journal.cli:journal", "Look after the journal: head, segments, backup, truncate."),
+    "bench": ("kk99.bench.cli:bench", "Measure, each figure beside its yardstick."),
+    "drill": ("kk99.drill:drill", "Break the venue on purpose and prove that nothing is lost."),
+    "docs": ("kk99.docs:docs", "Write or check the generated reference pages."),
+}
+"""Subcommand: where it is, and its line of help (so that help imports none of them)."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        """Return a command, imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        """Write the table of commands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="kk99")
+def root() -> None:
+    """KK99: a trading venue, one totally ordered log of commands and everything else a function of it."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit."""
+    try:
+        status = root.main(arguments, prog_name="kk99", standalone_mode=False)
+    except click.Abort:  # click's name for Ctrl-C
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except KK99Error as error:
+        click.echo(f"kk99: {error}", err=True)
+        sys.exit(1)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+"""What operators do by command: states of markets and accounts, reference prices, trade busts and corrections."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kk99 import schema
+from kk99.core import entry, ledger, matching, orders, output, work
+from kk99.core import layout as lay
+from kk99.core.memory import add, high, inlined, kernel, load, low, pair, store
+from kk99.schema import RejectCode as R
+
+K_INSTRUMENT_STATE = schema.CommandKind.INSTRUMENT_STATE.value
+K_ACCOUNT_STATE = schema.CommandKind.ACCOUNT_STATE.value
+K_REFERENCE_PRICE = schema.CommandKind.REFERENCE_PRICE.value
+E_INSTRUMENT_STATE = schema.EventKind.INSTRUMENT_STATE_CHANGED.value
+E_ACCOUNT_STATE = schema.EventKind.ACCOUNT_STATE_CHANGED.value
+E_REFERENCE_PRICE = schema.EventKind.REFERENCE_PRICE_CHANGED.value
+E_BUSTED = schema.EventKind.TRADE_BUSTED.value
+E_CORRECTED = schema.EventKind.TRADE_CORRECTED.value
+MARKET_STATE_LAST = schema.MarketState.CLOSED.value
+KILLED = schema.AccountState.KILLED.value
+R_KILL_SWITCH = schema.CancelReason.KILL_SWITCH.value
+BUY = schema.Side.BUY.value
+VENUE_ACCOUNTS = schema.VENUE_ACCOUNTS
+TRADE_WINDOW = schema.TRADE_WINDOW
+STATE_SHIFT = schema.shift_of(schema.COMMAND, "state")
+
+
+@kernel
+def instrument_state(m: Any, c: Any, at: int) -> int:
+    """Set a market's state; return the reject code or 0."""
+    instrument_id = low(load(c, at + output.C_OWNER))
+    state = (load(c, at + output.C_KINDS) >> STATE_SHIFT) & 0xFF
+    code = entry.check_instrument(m, instrument_id)
+    if code != 0:
+        return code
+    instrument_at = lay.instrument(instrument_id)
+    if state > MARKET_STATE_LAST or state == load(m, instrument_at + lay.I_STATE):
+        return R.STATE_UNCHANGED.value
+    store(m, instrument_at + lay.I_STATE, state)
+    event = output.begin(m, E_INSTRUMENT_STATE | state << output.REASON_SHIFT, instrument_id, 0, 0, 0)
+    output.finish(m, event, 0, 0, 0, 0, 0, 0)
+    return 0
+
+
+@kernel
+def account_state(m: Any, c: Any, at: int) -> int:
+    """Set an account's state; a kill begins to cancel its orders; return the reject code or 0."""
+    account_id = high(load(c, at + output.C_OWNER))
+    state = (load(c, at + output.C_KINDS) >> STATE_SHIFT) & 0xFF
+    code = entry.check_account(m, account_id)
+    if code != 0:
+        return code
+    account_at = lay.account(account_id)
+    old = load(m, account_at + lay.C_STATE)
+    if state > KILLED or state == low(old):
+        return R.STATE_UNCHANGED.value
+    if state == KILLED and work.queue_full(m):
+        return R.WORK_QUEUE_FULL.value
+    store(m, account_at + lay.C_STATE, pair(state, high(old)))
+    event = output.begin(m, E_ACCOUNT_STATE | state << output.REASON_SHIFT, 0, account_id, 0, 0)
+    output.finish(m, event, 0, 0, 0, 0, 0, 0)
+    if state == KILLED:
+        work.enqueue(m, R_KILL_SWITCH, account_id, 0, 0, 0)
+        work.work_on(m)
+    return 0
+
+
+@kernel
+def reference_price(m: Any, c: Any, at: int) -> int:
+    """Set the price that the collar is measured from; return the reject code or 0."""
+    instrument_id = low(load(c, at + output.C_OWNER))
+    price = load(c, at + output.C_PRICE)
+    code = entry.check_instrument(m, instrument_id)
+    if code != 0:
+        return code
+    instrument_at = lay.instrument(instrument_id)
+    if price < 1:
+        return R.PRICE_INVALID.value
+    if price > load(m, instrument_at + lay.I_MAX_PRICE):
+        return R.PRICE_ABOVE_MAX.value
+    matching.set_reference(m, instrument_at, price)
+    event = output.begin(m, E_REFERENCE_PRICE, instrument_id, 0, 0, 0)
+    output.finish(m, event, price, 0, 0, 0, 0, 0)
+    return 0
+
+
+@inlined
+def _balances(m: Any, instrument_at: int, account_id: int) -> int:
+    """Return the word with an account's base and quote (high) balance slots."""
+    base = ledger.open_balance(m, account_id, load(m, instrument_at + lay.I_BASE))
+    return pair(base, ledger.open_balance(m, account_id, load(m, instrument_at + lay.I_QUOTE)))
+
+
+@inlined
+def _short(m: Any, slots: int) -> bool:
+    return ledger.available(m, low(slots)) < 0 or ledger.available(m, high(slots)) < 0
+
+
+@kernel
+def _repost(m: Any, trade_at: int, price: int, qty: int, sign: int) -> int:
+    """Post (sign 1) or take back (-1) what a trade at a price and quantity posts; return whether a trader is short of it."""
+    instrument_at = lay.instrument(low(load(m, trade_at + lay.T_INSTRUMENT)))
+    base = load(m, instrument_at + lay.I_BASE)
+    quote = load(m, instrument_at + lay.I_QUOTE)
+    notional = price * qty * load(m, instrument_at + lay.I_TICK_LOT_UNITS)
+    base_units = qty * load(m, instrument_at + lay.I_LOT_UNITS)
+    rates = load(m, trade_at + lay.T_RATES)
+    taker_fee = ledger.fee(notional, low(rates))
+    maker_fee = ledger.maker_fee_of(notional, high(rates), taker_fee)
+    burned = ledger.fee(taker_fee + maker_fee, load(m, trade_at + lay.T_BURN_PPM))
+    accounts = load(m, trade_at + lay.T_ACCOUNTS)
+    taker = _balances(m, instrument_at, low(accounts))
+    maker = _balances(m, instrument_at, high(accounts))
+    direction = sign if high(load(m, trade_at + lay.T_INSTRUMENT)) == BUY else -sign
+    ledger.post(m, low(taker), base, direction * base_units)
+    ledger.post(m, high(taker), quote, -direction * notional - sign * taker_fee)
+    ledger.post(m, low(maker), base, -direction * base_units)
+    ledger.post(m, high(maker), quote, direction * notional - sign * maker_fee)
+    ledger.collect(m, quote, sign * (taker_fee + maker_fee), sign * burned)
+    return 1 if _short(m, taker) or _short(m, maker) else 0
+
+
+@inlined
+def _adjust_order(m: Any, order_id: int, qty: int, notional: int) -> None:
+    """Take what a trade lost off an order that is still live; nothing returns to the book."""
+    order_at = lay.order(order_id & orders.SLOT_MASK)
+    if load(m, order_at + lay.O_ID) == order_id:
+        add(m, order_at + lay.O_QTY, -qty)
+        add(m, order_at + lay.O_NOTIONAL, -notional)
+
+
+@kernel
+def _trade_event(m: Any, trade_at: int, kind: int) -> None:
+    """Write TRADE_BUSTED or TRADE_CORRECTED from a trade's record."""
+    instrument = load(m, trade_at + lay.T_INSTRUMENT)
+    instrument_at = lay.instrument(low(instrument))
+    accounts = load(m, trade_at + lay.T_ACCOUNTS)
+    price = load(m, trade_at + lay.T_PRICE)
+    qty = load(m, trade_at + lay.T_QTY)
+    notional = price * qty * load(m, instrument_at + lay.I_TICK_LOT_UNITS)
+    rates = load(m, trade_at + lay.T_RATES)
+    taker_fee = ledger.fee(notional, low(rates))
+    maker_fee = ledger.maker_fee_of(notional, high(rates), taker_fee)
+    taker_order = load(m, trade_at + lay.T_TAKER_ORDER)
+    event = output.begin(m, kind | high(instrument) << 8, low(instrument), low(accounts), high(accounts), taker_order)
+    store(m, event + 7, load(m, trade_at + lay.T_MAKER_ORDER))
+    store(m, event + 8, price)
+    store(m, event + 9, qty)
+    store(m, event + 10, 0)
+    store(m, event + 11, 0)
+    store(m, event + 12, taker_fee)
+    store(m, event + 13, maker_fee)
+    store(m, event + 14, load(m, trade_at + lay.T_ID))
+    store(m, event + 15, ledger.fee(taker_fee + maker_fee, load(m, trade_at + lay.T_BURN_PPM)))
+
+
+@inlined
+def _check_trade(m: Any, trade_id: int) -> int:
+    last = load(m, lay.HEADER + lay.H_TRADES)
+    if trade_id < 1 or trade_id > last or trade_id <= last - TRADE_WINDOW:
+        return R.TRADE_UNKNOWN.value
+    if load(m, lay.trade(trade_id) + lay.T_BUSTED) != 0:
+        return R.TRADE_BUSTED.value
+    return 0
+
+
+@kernel
+def trade_change(m: Any, c: Any, at: int, bust: int) -> int:
+    """Bust a trade, or give it another price and quantity; return the reject code or 0."""
+    trade_id = load(c, at + output.C_TARGET_LO)
+    code = _check_trade(m, trade_id)
+    if code != 0:
+        return code
+    trade_at = lay.trade(trade_id)
+    instrument_at = lay.instrument(low(load(m, trade_at + lay.T_INSTRUMENT)))
+    old_price = load(m, trade_at + lay.T_PRICE)
+    old_qty = load(m, trade_at + lay.T_QTY)
+    price = old_price if bust != 0 else load(c, at + output.C_PRICE)
+    qty = 0 if bust != 0 else load(c, at + output.C_QTY)
+    if bust == 0:
+        if price < 1:
+            return R.PRICE_INVALID.value
+        if price > load(m, instrument_at + lay.I_MAX_PRICE):
+            return R.PRICE_ABOVE_MAX.value
+        if qty < 1:
+            return R.QTY_INVALID.value
+        if qty > old_qty:
+            return R.QTY_ABOVE_MAX.value
+    _repost(m, trade_at, old_price, old_qty, -1)
+    if _repost(m, trade_at, price, qty, 1) != 0:
+        _repost(m, trade_at, price, qty, -1)
+        _repost(m, trade_at, old_price, old_qty, 1)
+        return R.FUNDS_INSUFFICIENT.value
+    units = load(m, instrument_at + lay.I_TICK_LOT_UNITS)
+    lost = (old_price * old_qty - price * qty) * units
+    _adjust_order(m, load(m, trade_at + lay.T_TAKER_ORDER), old_qty - qty, lost)
+    _adjust_order(m, load(m, trade_at + lay.T_MAKER_ORDER), old_qty - qty, lost)
+    if bust != 0:
+        _trade_event(m, trade_at, E_BUSTED)
+        store(m, trade_at + lay.T_BUSTED, 1)
+    else:
+        store(m, trade_at + lay.T_PRICE, price)
+        store(m, trade_at + lay.T_QTY, qty)
+        _trade_event(m, trade_at, E_CORRECTED)
+    return 0

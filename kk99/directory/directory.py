@@ -1,0 +1,288 @@
+"""The directory: judges documents, gives numbers, and remembers every entity as its canonical document.
+
+Invariants: a refusal changes nothing; equal states give equal `to_bytes()`, and `from_bytes(to_bytes())` is the same
+state; no document raises. It knows nothing of orders or balances: whether a market or an account may change its state
+is the kernel's to say.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import msgpack
+
+from kk99 import schema
+from kk99.directory import decisions as to
+from kk99.directory import entities
+from kk99.directory.decisions import Decision, Reject
+from kk99.directory.documents import UNPACK_ERRORS, Fields, is_coherent, pack, parse
+from kk99.directory.fields import DOCUMENTS
+from kk99.directory.register import Register
+from kk99.errors import SnapshotError
+from kk99.schema import CommandKind, EventKind, RejectCode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    import numpy as np
+
+_LIMITS: Final = (
+    "tick_step",
+    "lot_step",
+    "min_qty_lots",
+    "max_qty_lots",
+    "min_notional_units",
+    "max_notional_units",
+    "max_price_ticks",
+    "collar_ppm",
+)
+
+
+class Directory:
+    """Names, instruments, identities and schedules of a venue, from the first document on.
+
+    Numbers stay below `ASSETS_MAX`, `SCHEDULES_MAX`, `INSTRUMENTS_MAX`, `ACCOUNTS_MAX` (those of groups too) and
+    `SESSIONS_MAX`.
+    """
+
+    def __init__(self) -> None:
+        self._assets = Register("assets", EventKind.ASSET_DEFINED, 1, schema.ASSETS_MAX)
+        self._schedules = Register("fee_schedules", EventKind.FEE_SCHEDULE_DEFINED, 1, schema.SCHEDULES_MAX)
+        self._instruments = Register("instruments", EventKind.INSTRUMENT_DEFINED, 1, schema.INSTRUMENTS_MAX)
+        self._accounts = Register("accounts", EventKind.ACCOUNT_DEFINED, schema.VENUE_ACCOUNTS, schema.ACCOUNTS_MAX)
+        self._sessions = Register("sessions", EventKind.SESSION_DEFINED, 1, schema.SESSIONS_MAX)
+        self._groups: dict[str, int] = {}
+        self._groups_bound = schema.ACCOUNTS_MAX
+
+    # Documents in -----------------------------------------------------------------------------------------------------
+
+    def decide(self, command: np.void | Mapping[str, int], document: bytes | memoryview) -> Decision:
+        """Judge the document of a command, whose `kind` alone is looked at; what is not refused is recorded at once."""
+        kind = int(command["kind"])
+        if kind not in DOCUMENTS:
+            return Reject(RejectCode.KIND_UNKNOWN)
+        fields = parse(CommandKind(kind), document)
+        if isinstance(fields, RejectCode):
+            return Reject(fields)
+        return self._DECIDE.get(CommandKind(kind), Directory._operate)(self, fields)
+
+    def _asset_define(self, fields: Fields) -> Decision:
+        refusal = _refuse_new(self._assets, fields) or self._refuse_schedule(fields)
+        if refusal:
+            return refusal
+        number, document = self._assets.add(fields)
+        return to.DefineAsset(
+            number=number, scale=fields["scale"], schedule_number=self._schedule_number(fields), document=document
+        )
+
+    def _fee_schedule_define(self, fields: Fields) -> Decision:
+        number = self._schedules.number_of(fields["name"])
+        if number:
+            document = self._schedules.change(number, fields)
+        elif self._schedules.is_full:
+            return Reject(RejectCode.CAPACITY_REACHED)
+        else:
+            number, document = self._schedules.add(fields)
+        tiers = tuple(entities.TierRates(**rates) for rates in fields["tiers"])
+        return to.DefineSchedule(number=number, burn_ppm=fields["burn_ppm"], tiers=tiers, document=document)
+
+    def _instrument_define(self, fields: Fields) -> Decision:
+        refusal = _refuse_new(self._instruments, fields) or self._refuse_schedule(fields)
+        if refusal:
+            return refusal
+        base, quote = self._assets.number_of(fields["base"]), self._assets.number_of(fields["quote"])
+        if not base or not quote or base == quote:
+            return Reject(RejectCode.REFERENCE_UNKNOWN)
+        tick_lot_units = self._tick_lot_units(fields)
+        if not tick_lot_units:
+            return Reject(RejectCode.TICK_LOT_NOT_WHOLE)
+        number, document = self._instruments.add(fields)
+        return to.DefineInstrument(
+            number=number,
+            base=base,
+            quote=quote,
+            lot_units=fields["lot_units"],
+            tick_lot_units=tick_lot_units,
+            reference_price_ticks=fields["reference_price_ticks"],
+            schedule_number=self._schedule_number(fields),
+            document=document,
+            **{name: fields[name] for name in _LIMITS},
+        )
+
+    def _instrument_change(self, fields: Fields) -> Decision:
+        number = self._instruments.number_of(fields["name"])
+        before = self._instruments.fields(number)
+        if before is None:
+            return Reject(RejectCode.INSTRUMENT_UNKNOWN)
+        after = before | fields
+        if not is_coherent(after):
+            return Reject(RejectCode.DOCUMENT_INVALID)
+        refusal = self._refuse_schedule(after)
+        if refusal:
+            return refusal
+        if not self._tick_lot_units(after):
+            return Reject(RejectCode.TICK_LOT_NOT_WHOLE)
+        return to.ChangeInstrument(
+            number=number,
+            schedule_number=self._schedule_number(after),
+            document=self._instruments.change(number, after),
+            **{name: after[name] for name in _LIMITS},
+        )
+
+    def _account_define(self, fields: Fields) -> Decision:
+        fields = {"group": fields["owner"]} | fields
+        refusal = _refuse_new(self._accounts, fields) or self._refuse_group(fields)
+        if refusal:
+            return refusal
+        number, document = self._accounts.add(fields)
+        return to.DefineAccount(
+            number=number, group_number=self._group_number(fields), tier=fields["tier"], document=document
+        )
+
+    def _account_change(self, fields: Fields) -> Decision:
+        number = self._accounts.number_of(fields["name"])
+        before = self._accounts.fields(number)
+        if before is None:
+            return Reject(RejectCode.ACCOUNT_UNKNOWN)
+        after = before | fields
+        refusal = self._refuse_group(after)
+        if refusal:
+            return refusal
+        document = self._accounts.change(number, after)
+        return to.ChangeAccount(
+            number=number, group_number=self._group_number(after), tier=after["tier"], document=document
+        )
+
+    def _session_define(self, fields: Fields) -> Decision:
+        refusal = _refuse_new(self._sessions, fields)
+        if refusal:
+            return refusal
+        number, document = self._sessions.add(fields)
+        return to.DefineSession(number=number, document=document)
+
+    def _operate(self, fields: Fields) -> Decision:
+        return to.Operate(document=pack(fields))
+
+    _DECIDE: Final[Mapping[CommandKind, Callable[[Directory, Fields], Decision]]] = {
+        CommandKind.ASSET_DEFINE: _asset_define,
+        CommandKind.FEE_SCHEDULE_DEFINE: _fee_schedule_define,
+        CommandKind.INSTRUMENT_DEFINE: _instrument_define,
+        CommandKind.INSTRUMENT_CHANGE: _instrument_change,
+        CommandKind.ACCOUNT_DEFINE: _account_define,
+        CommandKind.ACCOUNT_CHANGE: _account_change,
+        CommandKind.SESSION_DEFINE: _session_define,
+    }
+
+    def _refuse_schedule(self, fields: Fields) -> Reject | None:
+        name = fields["fee_schedule"]
+        return Reject(RejectCode.REFERENCE_UNKNOWN) if name and not self._schedules.number_of(name) else None
+
+    def _refuse_group(self, fields: Fields) -> Reject | None:
+        is_full = len(self._groups) + 1 >= self._groups_bound and fields["group"] not in self._groups
+        return Reject(RejectCode.CAPACITY_REACHED) if is_full else None
+
+    def _schedule_number(self, fields: Fields) -> int:
+        return self._schedules.number_of(fields["fee_schedule"])
+
+    def _group_number(self, fields: Fields) -> int:
+        return self._groups.setdefault(fields["group"], len(self._groups) + 1)
+
+    def _tick_lot_units(self, instrument: Fields) -> int:
+        """Return the quote units of one tick times one lot, 0 if not whole or if the largest order is too large."""
+        base = self._assets.fields(instrument["base"])
+        assert base is not None
+        units, rest = divmod(instrument["tick_units"] * instrument["lot_units"], 10 ** base["scale"])
+        notional_units = instrument["max_price_ticks"] * instrument["max_qty_lots"] * units
+        base_units = instrument["max_qty_lots"] * instrument["lot_units"]
+        return 0 if rest or max(notional_units, base_units) > schema.AMOUNT_MAX // 2 else int(units)
+
+    # Lookups, by name or number ---------------------------------------------------------------------------------------
+
+    def asset(self, key: str | int) -> entities.Asset | None:
+        """Return the asset, None if there is none."""
+        fields = self._assets.fields(key)
+        return None if fields is None else entities.Asset(**fields)
+
+    def fee_schedule(self, key: str | int) -> entities.FeeSchedule | None:
+        """Return the fee schedule, None if there is none."""
+        fields = self._schedules.fields(key)
+        if fields is None:
+            return None
+        fields["tiers"] = tuple(entities.TierRates(**rates) for rates in fields["tiers"])
+        return entities.FeeSchedule(**fields)
+
+    def instrument(self, key: str | int) -> entities.Instrument | None:
+        """Return the instrument, None if there is none."""
+        fields = self._instruments.fields(key)
+        return None if fields is None else entities.Instrument(**fields)
+
+    def account(self, key: str | int) -> entities.Account | None:
+        """Return the account, None if there is none."""
+        fields = self._accounts.fields(key)
+        return None if fields is None else entities.Account(**fields)
+
+    def session(self, key: str | int) -> entities.Session | None:
+        """Return the session, None if there is none."""
+        fields = self._sessions.fields(key)
+        return None if fields is None else entities.Session(**fields)
+
+    def group_number(self, name: str) -> int:
+        """Return the number of a group, 0 if no account was ever in it."""
+        return self._groups.get(name, 0)
+
+    # The state --------------------------------------------------------------------------------------------------------
+
+    def documents(self) -> Iterator[tuple[EventKind, int, bytes]]:
+        """Yield (kind of its definition event, number, canonical document) of every entity, by kind, then number."""
+        for register in self._registers():
+            for number, document in enumerate(register.documents, register.first):
+                yield register.event, number, document
+
+    def pieces(self) -> list[bytes]:
+        """Return `to_bytes()` in pieces that never change, so that another thread may join them."""
+        packer = msgpack.Packer()
+        registers = self._registers()
+        pieces: list[bytes] = [packer.pack_map_header(len(registers) + 1)]
+        pieces += [packer.pack("groups"), packer.pack(list(self._groups))]
+        for register in registers:
+            pieces += [packer.pack(register.title), packer.pack_array_header(len(register)), *register.documents]
+        return pieces
+
+    def to_bytes(self) -> bytes:
+        """Return the whole state as one canonical msgpack map: group names and all documents, by number."""
+        return b"".join(self.pieces())
+
+    @classmethod
+    def from_bytes(cls, data: bytes | memoryview) -> Self:
+        """Return the directory whose `to_bytes()` these are, or raise `SnapshotError`."""
+        made = cls()
+        try:
+            made._load(bytes(data))
+        except (*UNPACK_ERRORS, AssertionError, KeyError, TypeError) as error:
+            raise SnapshotError(f"the directory's section is damaged: {error!r}") from error
+        if made.to_bytes() != data:
+            raise SnapshotError("the directory's section is not canonical")
+        return made
+
+    def _load(self, data: bytes) -> None:
+        unpacker = msgpack.Unpacker(max_buffer_size=len(data), raw=False, strict_map_key=True)
+        unpacker.feed(data)
+        registers = {register.title: register for register in self._registers()}
+        for _ in range(unpacker.read_map_header()):
+            section = unpacker.unpack()
+            if section == "groups":
+                self._groups = {name: number for number, name in enumerate(unpacker.unpack(), 1)}
+                continue
+            for _ in range(unpacker.read_array_header()):
+                begin = unpacker.tell()
+                fields: dict[str, Any] = unpacker.unpack()
+                registers[section].load(fields["name"], data[begin : unpacker.tell()])
+
+    def _registers(self) -> tuple[Register, ...]:
+        return self._assets, self._schedules, self._instruments, self._accounts, self._sessions
+
+
+def _refuse_new(register: Register, fields: Fields) -> Reject | None:
+    if register.number_of(fields["name"]):
+        return Reject(RejectCode.NAME_TAKEN)
+    return Reject(RejectCode.CAPACITY_REACHED) if register.is_full else None

@@ -1,0 +1,107 @@
+"""Bytes to checked fields and back: strict msgpack in, canonical msgpack out.
+
+Invariants: whatever the bytes are, `parse` returns fields or a RejectCode, never raises; equal fields give equal bytes.
+No field is ever a bool, a float, bytes or an integer beyond 64 bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgpack
+
+from kk99 import schema
+from kk99.directory.fields import DOCUMENTS, TIER, Field, FieldType
+from kk99.schema import CommandKind, RejectCode
+
+Fields = dict[str, Any]
+
+UNPACK_ERRORS: Final = (ValueError, msgpack.exceptions.UnpackException)
+"""What msgpack raises on bytes that are not one message (text that is not UTF-8 is a ValueError too)."""
+
+
+def pack(fields: Mapping[str, Any]) -> bytes:
+    """Return the one msgpack encoding of the fields: keys sorted, at every depth, shortest forms."""
+    return bytes(msgpack.packb(_sorted(fields)))
+
+
+def unpack(document: bytes | memoryview) -> Any:
+    """Return what the bytes hold, or raise one of `UNPACK_ERRORS`, also for a key that is not text or comes twice."""
+    return msgpack.unpackb(document, raw=False, strict_map_key=True, object_pairs_hook=_distinct)
+
+
+def parse(kind: CommandKind, document: bytes | memoryview) -> Fields | RejectCode:
+    """Return the document's fields with defaults filled in, or why it is refused.
+
+    Optional fields without a default are absent if they were not given. `tiers` has all `TIERS` entries.
+    """
+    try:
+        given = unpack(document)
+    except UNPACK_ERRORS:
+        return RejectCode.DOCUMENT_INVALID
+    fields = _checked(given, DOCUMENTS[kind])
+    if fields is None or (kind is CommandKind.INSTRUMENT_DEFINE and not is_coherent(fields)):
+        return RejectCode.DOCUMENT_INVALID
+    if kind is not CommandKind.SESSION_DEFINE and not (fields["actor"] and fields["reason"]):
+        return RejectCode.OPERATOR_MISSING
+    return fields
+
+
+def is_coherent(instrument: Mapping[str, Any]) -> bool:
+    """Whether an instrument's minima do not pass its maxima, and its first reference price not its highest price."""
+    return bool(
+        instrument["min_qty_lots"] <= instrument["max_qty_lots"]
+        and instrument["min_notional_units"] <= instrument["max_notional_units"]
+        and instrument["reference_price_ticks"] <= instrument["max_price_ticks"]
+    )
+
+
+def _checked(given: object, table: tuple[Field, ...]) -> Fields | None:
+    """Return the fields that the table allows, defaults filled in, or None."""
+    if not isinstance(given, dict):
+        return None
+    fields: Fields = {}
+    for field in table:
+        if field.name not in given:
+            if field.required:
+                return None
+            if field.default is not None:
+                fields[field.name] = field.default
+            continue
+        value = given[field.name]
+        if not field.accepts(value):
+            return None
+        if field.type is FieldType.TIERS:
+            value = _tiers(value)
+            if value is None:
+                return None
+        fields[field.name] = value
+    known = {field.name for field in table}
+    return fields if given.keys() <= known else None
+
+
+def _tiers(given: list[object]) -> list[Fields] | None:
+    tiers: list[Fields] = []
+    for one in given:
+        rates = _checked(one, TIER)
+        if rates is None:
+            return None
+        tiers.append(rates)
+    return tiers + [tiers[-1]] * (schema.TIERS - len(tiers))
+
+
+def _distinct(pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
+    """Return the pairs as a map, or raise ValueError when a key is not text or comes twice."""
+    made = dict(pairs)
+    if len(made) != len(pairs) or any(type(key) is not str for key in made):
+        raise ValueError("a key is not text or comes twice")
+    return made
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    if isinstance(value, list | tuple):
+        return [_sorted(one) for one in value]
+    return value

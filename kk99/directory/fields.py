@@ -1,0 +1,175 @@
+"""What each document may say: one declarative table, from which validation runs and the reference page is written.
+
+Invariants: a field is required, or has a default, or may be absent (then `default` is None, and it stays as it is or is
+as its `about` says); a bound is of a value, of a text's length or of the number of tiers, and both ends are allowed.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from kk99 import schema
+from kk99.schema import CommandKind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NAME_PATTERN: Final = re.compile(r"[A-Za-z0-9._/-]*")
+NAME_LENGTH_MAX: Final = 32
+ACTOR_LENGTH_MAX: Final = 64
+REASON_LENGTH_MAX: Final = 256
+SCALE_MAX: Final = 18
+
+UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""Controls, line ends and what turns the writing direction. A fixed set, as Python's own changes with each release of
+Unicode and a log must be judged alike for ever."""
+
+
+class FieldType(enum.Enum):
+    """What a field's value is."""
+
+    INTEGER = "integer"
+    NAME = "name"
+    TEXT = "text"
+    TIERS = "tiers"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a document, with its bounds, whether it may be left out, and a sentence for the reference."""
+
+    name: str
+    type: FieldType
+    low: int
+    high: int
+    about: str
+    required: bool = True
+    default: int | str | None = None
+
+    def accepts(self, value: object) -> bool:
+        """Whether the value has the type and lies in the bounds; a tier's own fields are not looked at."""
+        match self.type:
+            case FieldType.INTEGER:
+                return type(value) is int and self.low <= value <= self.high
+            case FieldType.NAME:
+                return type(value) is str and self._fits(value) and NAME_PATTERN.fullmatch(value) is not None
+            case FieldType.TEXT:
+                return type(value) is str and self._fits(value) and UNPRINTABLE.search(value) is None
+            case FieldType.TIERS:
+                return type(value) is list and self.low <= len(value) <= self.high
+
+    def _fits(self, text: str) -> bool:
+        return self.low <= len(text) <= self.high
+
+
+def _integer(name: str, low: int, high: int, about: str, default: int | None = None) -> Field:
+    return Field(name, FieldType.INTEGER, low, high, about, required=default is None, default=default)
+
+
+def _name(name: str, about: str) -> Field:
+    return Field(name, FieldType.NAME, 1, NAME_LENGTH_MAX, about)
+
+
+def _maybe(*fields: Field) -> tuple[Field, ...]:
+    """Return the fields as those of a change: each may be absent, then it stays as it is."""
+    return tuple(Field(f.name, f.type, f.low, f.high, f.about, required=False) for f in fields)
+
+
+_OPERATOR: Final = (
+    Field("actor", FieldType.TEXT, 0, ACTOR_LENGTH_MAX, "who orders it", required=False, default=""),
+    Field("reason", FieldType.TEXT, 0, REASON_LENGTH_MAX, "why", required=False, default=""),
+)
+"""A SESSION_DEFINE may leave them out; in any other document, absent or empty is OPERATOR_MISSING."""
+
+_FEE_SCHEDULE: Final = Field(
+    "fee_schedule",
+    FieldType.NAME,
+    0,
+    NAME_LENGTH_MAX,
+    "name of the fee schedule, or empty: no fees",
+    required=False,
+    default="",
+)
+
+TIER: Final[tuple[Field, ...]] = (
+    _integer("maker_ppm", -schema.PPM, schema.PPM, "maker's fee; below 0 a rebate"),
+    _integer("taker_ppm", 0, schema.PPM, "taker's fee"),
+    _integer("deposit_ppm", 0, schema.PPM, "fee on a deposit", 0),
+    _integer("withdrawal_ppm", 0, schema.PPM, "fee on a withdrawal", 0),
+)
+"""Fields of each map in the `tiers` of a fee schedule."""
+
+_LIMITS: Final = (
+    _integer("tick_step", 1, schema.PRICE_TICKS_MAX, "a price is a multiple of this", 1),
+    _integer("lot_step", 1, schema.QTY_LOTS_MAX, "a quantity is a multiple of this", 1),
+    _integer("min_qty_lots", 1, schema.QTY_LOTS_MAX, "smallest order", 1),
+    _integer("max_qty_lots", 1, schema.QTY_LOTS_MAX, "largest order, not below min_qty_lots"),
+    _integer("min_notional_units", 1, schema.AMOUNT_MAX, "smallest price times quantity", 1),
+    _integer("max_notional_units", 1, schema.AMOUNT_MAX, "largest, not below min_notional_units", schema.AMOUNT_MAX),
+    _integer("max_price_ticks", 1, schema.PRICE_TICKS_MAX, "highest price"),
+    _integer("collar_ppm", 0, schema.PPM, "how far a price may be from the reference, or 0: no collar", 0),
+)
+
+_TIER_OF_ACCOUNT: Final = _integer("tier", 0, schema.TIERS - 1, "which rates of a fee schedule apply", 0)
+_GROUP: Final = Field(
+    "group", FieldType.NAME, 1, NAME_LENGTH_MAX, "scope of self-trade prevention, by default the owner", required=False
+)
+
+DOCUMENTS: Final[Mapping[CommandKind, tuple[Field, ...]]] = {
+    CommandKind.ASSET_DEFINE: (
+        _name("name", "name of the new asset"),
+        _integer("scale", 0, SCALE_MAX, "decimal places: one whole is 10^scale units"),
+        _FEE_SCHEDULE,
+        *_OPERATOR,
+    ),
+    CommandKind.FEE_SCHEDULE_DEFINE: (
+        _name("name", "name of the schedule; a known one takes the new rates"),
+        _integer("burn_ppm", 0, schema.PPM, "share of the fees that is burned", 0),
+        Field("tiers", FieldType.TIERS, 1, schema.TIERS, "rates by tier of account; missing ones are as the last"),
+        *_OPERATOR,
+    ),
+    CommandKind.INSTRUMENT_DEFINE: (
+        _name("name", "name of the new instrument"),
+        _name("base", "asset that is traded"),
+        _name("quote", "asset that it is paid in, not the base"),
+        _integer("tick_units", 1, schema.AMOUNT_MAX, "quote units that one tick is, per whole base unit"),
+        _integer("lot_units", 1, schema.AMOUNT_MAX, "base units that one lot is"),
+        _FEE_SCHEDULE,
+        *_LIMITS,
+        _integer(
+            "reference_price_ticks",
+            0,
+            schema.PRICE_TICKS_MAX,
+            "centre of the collar until a trade, not above max_price_ticks",
+            0,
+        ),
+        *_OPERATOR,
+    ),
+    CommandKind.INSTRUMENT_CHANGE: (
+        _name("name", "name of the instrument"),
+        *_maybe(_FEE_SCHEDULE, *_LIMITS),
+        *_OPERATOR,
+    ),
+    CommandKind.ACCOUNT_DEFINE: (
+        _name("name", "name of the new account"),
+        _name("owner", "whose it is"),
+        _GROUP,
+        _TIER_OF_ACCOUNT,
+        *_OPERATOR,
+    ),
+    CommandKind.ACCOUNT_CHANGE: (
+        _name("name", "name of the account"),
+        *_maybe(_GROUP, _TIER_OF_ACCOUNT),
+        *_OPERATOR,
+    ),
+    CommandKind.SESSION_DEFINE: (_name("name", "name of the new session"), *_OPERATOR),
+    CommandKind.INSTRUMENT_STATE: _OPERATOR,
+    CommandKind.ACCOUNT_STATE: _OPERATOR,
+    CommandKind.REFERENCE_PRICE: _OPERATOR,
+    CommandKind.TRADE_BUST: _OPERATOR,
+    CommandKind.TRADE_CORRECT: _OPERATOR,
+}
+"""Fields of the document that each kind of command carries, in the order of the reference page."""

@@ -1,0 +1,130 @@
+"""The engine as a process: the real ports, logs, signals, readiness."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from journal.event_store import EventStore
+from journal.reader import Reader
+from journal.writer import Writer
+from kk99 import batch
+from kk99.core.state import compile_kernel
+from kk99.engine.engine import Engine
+from kk99.engine.notify import notify
+from kk99.engine.ports import Machine, Ports, Sections, SystemClock, free_bytes
+from kk99.errors import SnapshotError
+from kk99.machine import Machine as VenueMachine
+from kk99.machine import Sections as VenueSections
+from snapshots import store as snapshot_store
+from snapshots.format import Meta
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from kk99.config import EngineSettings
+
+EXIT_BROKEN: Final = 70
+"""Status of an engine that found something broken: the service manager starts it again."""
+
+log = structlog.get_logger("engine")
+
+
+def _read_journal(folder: Path, from_seq: int) -> Iterator[tuple[int, batch.Commands]]:
+    with Reader(folder) as reader:
+        for item in reader.batches(from_seq):
+            yield item.first_seq, batch.decode_commands(item.frame)
+
+
+def _load_snapshot(folder: Path, venue_id: bytes, at_most_seq: int) -> tuple[Machine, list[str]]:
+    skipped: list[str] = []
+    while True:
+        found, bad = snapshot_store.newest_good(folder, venue_id, at_most_seq=at_most_seq)
+        skipped += [f"{item.path.name}: {item.reason}" for item in bad]
+        if found is None:
+            return VenueMachine(), skipped
+        try:
+            return VenueMachine.from_sections(found.sections), skipped
+        except SnapshotError as error:
+            skipped.append(f"{found.path.name}: {error}")
+            at_most_seq = found.meta.seq - 1
+
+
+def _write_snapshot(folder: Path, sections: Sections, venue_id: bytes, keep: int) -> None:
+    meta = Meta(venue_id, sections.seq, sections.time_ns, sections.last_event, sections.hash())
+    snapshot_store.write(folder, sections.canonical(), meta)
+    snapshot_store.prune(folder, keep)
+
+
+def real_ports() -> Ports:
+    """Return the ports of production."""
+    return Ports(
+        clock=SystemClock(),
+        new_machine=VenueMachine,
+        new_sections=VenueSections,
+        machine_of=VenueMachine.from_sections,
+        open_writer=Writer,
+        read_journal=_read_journal,
+        open_events=EventStore,
+        load_snapshot=_load_snapshot,
+        write_snapshot=_write_snapshot,
+        free_bytes=free_bytes,
+    )
+
+
+def configure_logs(json_log: bool) -> None:
+    """Log to standard error: as JSON lines, or for a person."""
+    renderer: Any = structlog.processors.JSONRenderer() if json_log else structlog.dev.ConsoleRenderer(colors=False)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def main(settings: EngineSettings, *, json_log: bool = False) -> int:
+    """Run until SIGTERM or SIGINT; the exit status. Raises `KK99Error` when it can't start."""
+    configure_logs(json_log)
+    return run(settings, real_ports())
+
+
+def run(settings: EngineSettings, ports: Ports) -> int:
+    """Run an engine with the given ports until SIGTERM or SIGINT; the exit status."""
+    began = time.monotonic()
+    engine = Engine(settings, ports, _die)
+    stop = threading.Event()
+    notify("STATUS=compiling")
+    compile_kernel(lambda name, done, count: log.info("kernel", part=name, done=done, of=count))
+    notify("STATUS=recovering")
+    engine.start(lambda text: log.info("recovery", text=text))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    notify(f"READY=1\nSTATUS=at seq {engine.progress.durable_seq}")
+    print(  # noqa: T201 - the one line that a person or a script waits for
+        f"kk99 engine ready at {settings.address}, seq {engine.progress.durable_seq}, {time.monotonic() - began:.2f} s",
+        flush=True,
+    )
+    stop.wait()
+    notify("STOPPING=1")
+    log.info("stopping", seq=engine.progress.durable_seq)
+    engine.stop()
+    log.info("stopped", seq=engine.progress.durable_seq)
+    return 0
+
+
+def _die(stage: str, error: BaseException) -> None:
+    """Stop the process at once: what is durable is in the journal, and replay restores the rest."""
+    log.critical("broken", stage=stage, exc_info=error)
+    sys.stderr.flush()
+    os._exit(EXIT_BROKEN)

@@ -1,0 +1,228 @@
+"""The journal, core and output stages: what each does with a batch, apart from threads.
+
+::
+
+    ring ─▶ JournalStage ─ batches ─▶ CoreStage ─ event frames ─▶ OutputStage ─▶ subscribers, event store
+                 └─ durable_seq ──────────────────────────────────▶ gate
+
+Invariants:
+- a batch reaches the core as it is journaled, so a replay of the journal makes the same event frames;
+- the core works on a batch while it is being committed; its events wait at the gate until `durable_seq` reaches them;
+- after a stage broke (`Progress.failed`) nothing leaves.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from kk99.engine.progress import Counters, Progress, Signal
+from kk99.engine.ring import Batch, Ring
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kk99 import batch
+    from kk99.engine.ports import EventStore, Machine, Writer
+
+IDLE_S: Final = 0.2
+"""A stage with nothing to do looks around that often, whether it was woken or not."""
+STORED_FRAMES_MAX: Final = 64
+"""Frames that one append to the event store takes."""
+
+
+class JournalStage:
+    """Commits everything that has arrived, and hands it to the core first."""
+
+    def __init__(
+        self, ring: Ring, writer: Writer, progress: Progress, counters: Counters, batch_rows: int, commit_batches: int
+    ) -> None:
+        self.signal = Signal()
+        self._ring = ring
+        self._writer = writer
+        self._progress = progress
+        self._counters = counters
+        self._batch_rows = batch_rows
+        self._commit_batches = commit_batches
+
+    def step(self, core: CoreStage, output: OutputStage) -> bool:
+        """Commit once; False when there was nothing to commit."""
+        batches: list[Batch] = []
+        while len(batches) < self._commit_batches:
+            cut = self._ring.cut(self._batch_rows)
+            if cut is None:
+                break
+            batches.append(cut)
+            core.inbox.put(cut)
+        if not batches:
+            return False
+        began_ns = time.perf_counter_ns()
+        last_seq = self._writer.append([(b.first_seq, len(b.commands.rows), b.commands.pieces()) for b in batches])
+        assert last_seq == batches[-1].last_seq
+        self._progress.durable_seq = last_seq
+        output.signal.set()
+        self._counters.count_commit(time.perf_counter_ns() - began_ns, len(batches))
+        return True
+
+
+class Question:
+    """Something asked of the core: answered once all up to a sequence is applied."""
+
+    def __init__(self, barrier_seq: int, ask: Callable[[Machine], Any]) -> None:
+        self.barrier_seq = barrier_seq
+        self.ask = ask
+        self.is_done = False
+        self.value: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventFrame:
+    """Encoded events and what the gate needs to know of them."""
+
+    data: bytes
+    last_seq: int
+    last_event: tuple[int, int]
+
+
+class CoreStage:
+    """Owns the machine: applies batches, checks the ledger, answers questions between batches."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        progress: Progress,
+        counters: Counters,
+        check_all_batches: int,
+        wake_ingress: Callable[[], None],
+        after_batch: Callable[[Machine], None],
+    ) -> None:
+        self.inbox: queue.SimpleQueue[Batch | Question | None] = queue.SimpleQueue()
+        """Batches in sequence, questions, None to wake up."""
+        self._machine = machine
+        self._progress = progress
+        self._counters = counters
+        self._check_all_batches = check_all_batches
+        self._batches = 0
+        self._wake_ingress = wake_ingress
+        self._after_batch = after_batch
+        self._questions: list[Question] = []
+
+    def ask(self, barrier_seq: int, ask: Callable[[Machine], Any]) -> Question:
+        """Put a question; any thread may."""
+        question = Question(barrier_seq, ask)
+        self.inbox.put(question)
+        return question
+
+    def step(self, output: OutputStage) -> None:
+        """Wait for one item of the inbox and deal with it."""
+        try:
+            item = self.inbox.get(timeout=IDLE_S)
+        except queue.Empty:
+            item = None
+        if isinstance(item, Batch):
+            self._apply(item, output)
+        elif isinstance(item, Question):
+            self._questions.append(item)
+        self._answer()
+        self._after_batch(self._machine)
+
+    def _apply(self, item: Batch, output: OutputStage) -> None:
+        began_ns = time.perf_counter_ns()
+        machine, commands, start = self._machine, item.commands, 0
+        while start < len(commands.rows):
+            applied = machine.apply(commands, start)
+            machine.check()
+            assert applied.next > start
+            start = applied.next
+            self._emit(applied.events, output)
+        self._batches += 1
+        if self._check_all_batches and self._batches % self._check_all_batches == 0:
+            machine.check_all()
+        assert machine.seq == item.last_seq
+        self._progress.pending_work = machine.pending_work()
+        self._progress.applied_seq = item.last_seq
+        self._counters.core_ns += time.perf_counter_ns() - began_ns
+        if self._progress.pending_work:
+            self._wake_ingress()
+
+    def _emit(self, events: batch.Events, output: OutputStage) -> None:
+        last = events.rows[-1]
+        last_event = (int(last["cause_seq"]), int(last["index"]))
+        self._counters.events += len(events.rows)
+        output.put(EventFrame(events.encode(), last_event[0], last_event))
+
+    def _answer(self) -> None:
+        if not self._questions:
+            return
+        ready = [question for question in self._questions if question.barrier_seq <= self._progress.applied_seq]
+        for question in ready:
+            question.value = question.ask(self._machine)
+            question.is_done = True
+            self._questions.remove(question)
+        if ready:
+            self._wake_ingress()
+
+
+class OutputStage:
+    """The gate: events leave, to `publish` and into the event store, when their cause is durable."""
+
+    def __init__(
+        self,
+        publish: Callable[[bytes], None],
+        store: EventStore,
+        progress: Progress,
+        counters: Counters,
+        bytes_max: int,
+    ) -> None:
+        self.signal = Signal()
+        self._room = Signal()
+        self._publish = publish
+        self._store = store
+        self._progress = progress
+        self._counters = counters
+        self._bytes_max = bytes_max
+        self._waiting: deque[EventFrame] = deque()
+        self._bytes_put = 0
+        self._bytes_gone = 0
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of events that have not left."""
+        return self._bytes_put - self._bytes_gone
+
+    def put(self, frame: EventFrame) -> None:
+        """Take a frame from the core; waits while too much is waiting here."""
+        while self.waiting_bytes > self._bytes_max and not self._progress.failed:
+            self._counters.output_waits += 1
+            self._room.wait(IDLE_S)
+        self._bytes_put += len(frame.data)
+        self._waiting.append(frame)
+        if frame.last_seq <= self._progress.durable_seq:
+            self.signal.set()
+
+    def step(self) -> bool:
+        """Let out what is durable; False when nothing is."""
+        waiting, durable_seq = self._waiting, self._progress.durable_seq
+        frames: list[EventFrame] = []
+        while waiting and waiting[0].last_seq <= durable_seq and len(frames) < STORED_FRAMES_MAX:
+            if self._progress.failed:
+                return False
+            frames.append(waiting.popleft())
+            self._publish(frames[-1].data)
+        if not frames:
+            return False
+        began_ns = time.perf_counter_ns()
+        self._progress.published = frames[-1].last_event
+        self._store.append([frame.data for frame in frames])
+        self._progress.stored_seq = frames[-1].last_seq
+        size = sum(len(frame.data) for frame in frames)
+        self._bytes_gone += size
+        self._room.set()
+        counters = self._counters
+        counters.event_frames += len(frames)
+        counters.event_bytes += size
+        counters.output_ns += time.perf_counter_ns() - began_ns
+        return True

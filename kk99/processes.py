@@ -1,0 +1,170 @@
+"""The venue's processes as children: started, watched, stopped in order.
+
+Invariants: a child is in a process group of its own, so a Ctrl-C at the terminal reaches only the parent, which stops the feed
+before the engine; when the parent dies, however it does, its children are told to stop; a child that dies unasked is an error
+that says what the child said last.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from kk99.errors import EngineError, InputError
+from kk99.paths import DataDir
+
+READY_S: Final = 600.0
+"""A first start compiles, and a long journal is replayed."""
+STOP_S: Final = 60.0
+_POLL_S: Final = 0.02
+_PR_SET_PDEATHSIG: Final = 1
+
+
+class Child:
+    """A `kk99` command as a process; what it prints goes to the end of a log file."""
+
+    def __init__(self, name: str, arguments: list[str], log: Path) -> None:
+        self.name, self.log = name, log
+        with log.open("ab") as output:
+            self._from = output.tell()
+            self.process = subprocess.Popen(  # noqa: S603 - our own command
+                [sys.executable, "-m", "kk99.cli", *arguments],
+                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                process_group=0, preexec_fn=_die_with_parent,  # noqa: PLW1509 - no threads run yet when children start
+            )  # fmt: skip
+
+    def new_lines(self) -> list[str]:
+        """Return the whole lines that it printed since the last call."""
+        with self.log.open("rb") as lines:
+            lines.seek(self._from)
+            data = lines.read()
+        whole = data[: data.rfind(b"\n") + 1]
+        self._from += len(whole)
+        return whole.decode(errors="replace").splitlines()
+
+    def check(self) -> None:
+        """Raise `EngineError` if it has ended."""
+        status = self.process.poll()
+        if status is not None:
+            raise EngineError(f"the {self.name} ended with status {status}: {self.last_words()} (see {self.log})")
+
+    def last_words(self) -> str:
+        """Return the last line of its log."""
+        with self.log.open("rb") as lines:
+            lines.seek(max(0, self.log.stat().st_size - 4096))
+            words = lines.read().decode(errors="replace").strip().splitlines()
+        return words[-1].removeprefix("kk99: ") if words else "it said nothing"
+
+    def stop(self) -> int:
+        """Ask it to end, wait, kill it if it does not; its status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise EngineError(f"the {self.name} did not end within {STOP_S} s and was killed (see {self.log})") from None
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.process.kill()
+        self.process.wait()
+
+
+def _die_with_parent() -> None:
+    """Have the kernel tell this process to stop when its parent is gone."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+class Venue:
+    """An engine and a feed on one data folder."""
+
+    def __init__(self, data: Path) -> None:
+        self.paths = DataDir(data.absolute())
+        self.address = str(self.paths.run)
+        self._logs = self.paths.root / "log"
+        try:
+            self._logs.mkdir(parents=True, exist_ok=True)
+            for name in ("engine", "feed"):
+                (self._logs / f"{name}.log").open("ab").close()
+        except OSError as error:
+            raise InputError(f"{error.filename}: {error.strerror}: choose another folder with --data") from error
+        self.engine: Child | None = None
+        self.feed: Child | None = None
+
+    def start_engine(self, tell: Callable[[str], None], should_stop: Callable[[], bool]) -> bool:
+        """Start the engine and wait until it serves clients, telling what it does; False when told to stop before."""
+        data = str(self.paths.root)
+        engine = self.engine = Child("engine", ["engine", "--data", data, "--json-log"], self._logs / "engine.log")
+        deadline = time.monotonic() + READY_S
+        while time.monotonic() < deadline:
+            for line in engine.new_lines():
+                if line.startswith("kk99 engine ready"):
+                    tell(line.removeprefix("kk99 "))
+                    return True
+                if text := progress_of(line):
+                    tell(text)
+            engine.check()
+            if should_stop():
+                return False
+            time.sleep(_POLL_S)
+        raise EngineError(f"the engine is not ready after {READY_S} s (see {engine.log})")
+
+    def start_feed(self, file: Path, speed: float) -> None:
+        """Start the feed of a file, in a loop."""
+        arguments = ["feed", "play", str(file), "--loop", "--quiet", "--connect", self.address]
+        speed_text = "max" if speed == float("inf") else str(speed)
+        self.feed = Child("feed", [*arguments, "--speed", speed_text], self._logs / "feed.log")
+
+    def check(self) -> None:
+        """Raise `EngineError` if a child has ended unasked."""
+        for child in (self.engine, self.feed):
+            if child is not None:
+                child.check()
+
+    def stop_feed(self) -> None:
+        """Stop the feed, if there is one."""
+        if self.feed is not None:
+            feed, self.feed = self.feed, None
+            feed.stop()
+
+    def stop(self) -> None:
+        """Stop the feed, then the engine, which finishes what it has accepted."""
+        try:
+            self.stop_feed()
+        finally:
+            if self.engine is not None:
+                engine, self.engine = self.engine, None
+                if status := engine.stop():
+                    raise EngineError(f"the engine ended with status {status}: {engine.last_words()} (see {engine.log})")
+
+    def state(self, *, from_snapshot: bool = True) -> dict[str, Any]:
+        """Return what a replay of the journal comes to, the state's hash and sequence among it; the engine must be down."""
+        command = [sys.executable, "-m", "kk99.cli", "replay", "run", "--data", str(self.paths.root), "--json"]
+        command += ["--from-snapshot", "newest"] if from_snapshot else []
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own command
+        if done.returncode:
+            raise EngineError(f"the journal can't be replayed: {done.stderr.strip() or done.stdout.strip()}")
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+
+def progress_of(line: str) -> str:
+    """Return what a line of the engine's log says about starting, or nothing."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return ""
+    if entry.get("event") == "kernel":
+        return f"compiling {entry['part']} ({entry['done']} of {entry['of']})"
+    return str(entry.get("text", "")) if entry.get("event") == "recovery" else ""

@@ -1,0 +1,197 @@
+"""`kk99 up`: the whole venue on this machine: engine and feed as processes, and a live view of them from the event stream."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from rich.console import Console
+from rich.live import Live
+
+from gateways.client import Client
+from kk99.errors import ClientError
+from kk99.feed.cli import SPEED
+from kk99.feed.venue import config_path
+from kk99.processes import Venue
+from kk99.schema import EventKind
+from kk99.terminal.model import View
+from kk99.terminal.screen import Status, picture, plain
+
+RECORDING: Final = "recordings/btcusdt-20240808.kk99rec"
+LIVE_S: Final = 0.25
+PLAIN_S: Final = 1.0
+_CATCH_UP_S: Final = 60.0
+_SCREENSHOT_WIDTH: Final = 132
+_ENGINE_TIMEOUT_S: Final = 5.0
+
+
+class Watcher:
+    """Follows the venue: a client that only reads, the view it keeps, the status between two looks."""
+
+    def __init__(self, venue: Venue, feed_text: str) -> None:
+        self.client = Client.connect(venue.address, timeout_s=_ENGINE_TIMEOUT_S)
+        self.view = View()
+        self.status = Status()
+        self._venue = venue
+        self._feed_text = feed_text
+        image = self.client.image()
+        self.client.close()
+        self.client = Client.connect(venue.address, after=image.last_event, timeout_s=_ENGINE_TIMEOUT_S)
+        self.view.begin(image.seq, image.frames)
+        self.first_seq = image.seq
+        self._began_at = self._looked_at = time.monotonic()
+        self._looked: tuple[int, int, int] = (image.seq, 0, 0)
+
+    def follow(self, until: float) -> None:
+        """Take events in until a time (monotonic)."""
+        while (left := until - time.monotonic()) > 0:
+            self.take(left)
+
+    def take(self, timeout_s: float) -> None:
+        """Take one frame in, if one comes."""
+        try:
+            events = self.client.poll_events(timeout_s)
+        except ClientError:
+            self._venue.check()  # if the engine died, that is the news
+            raise
+        if events is not None:
+            self.view.take(events, time.time_ns())
+
+    def look(self) -> None:
+        """Ask the engine how it stands; rates are those since the last look."""
+        try:
+            stats = self.client.engine_stats()
+        except ClientError:
+            self._venue.check()
+            raise
+        now, view = time.monotonic(), self.view
+        looked = (view.last_seq, int(view.counts.sum()), int(view.counts[EventKind.TRADE]))
+        rates = [(new - old) / max(now - self._looked_at, 1e-9) for new, old in zip(looked, self._looked, strict=True)]
+        self._looked, self._looked_at = looked, now
+        self.status = Status(
+            now - self._began_at, *rates, stats["durable_seq"], stats["ring_depth"], stats["ring_rows"],
+            commit_us(stats["commit_us_buckets"]), self._feed_text,
+        )  # fmt: skip
+
+    def catch_up(self) -> None:
+        """Take in all that the engine has published; the feed must be down."""
+        deadline = time.monotonic() + _CATCH_UP_S
+        while self.view.last_seq < self.client.engine_stats()["head_seq"] and time.monotonic() < deadline:
+            self.follow(time.monotonic() + 0.05)
+        self.look()
+
+    def summary(self, state: dict[str, Any]) -> dict[str, Any]:
+        """Return the summary of the run; `state` is what a replay of the journal came to."""
+        counts, last_seq = self.view.counts, state["seq"]
+        refused = int(counts[EventKind.REJECTED]), int(counts[EventKind.DUPLICATE])
+        commands = last_seq - self.first_seq
+        p50_ns, p99_ns = self.view.latency_ns(50, 99)
+        return {
+            "commands": commands, "accepted": commands - sum(refused), "rejected": refused[0], "duplicates": refused[1],
+            "trades": int(counts[EventKind.TRADE]), "seconds": round(self.status.run_s, 3), "first_seq": self.first_seq + 1,
+            "last_seq": last_seq, "durable_seq": last_seq, "state_hash": state["state_hash"],
+            "latency_p50_us": p50_ns // 1000, "latency_p99_us": p99_ns // 1000,
+        }  # fmt: skip
+
+
+def commit_us(buckets: list[int]) -> tuple[int, int]:
+    """Return upper bounds of the p50 and the p99 from counts by power of two of microseconds."""
+    total, found = sum(buckets), []
+    for share in (0.5, 0.99):
+        below = 0
+        for power, count in enumerate(buckets):
+            below += count
+            if below >= total * share:
+                found.append(1 << power if total else 0)
+                break
+    return found[0], found[1]
+
+
+class Stopper:
+    """Remembers that SIGINT or SIGTERM came."""
+
+    def __init__(self) -> None:
+        self.is_set = False
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._set)
+
+    def _set(self, *_: object) -> None:
+        self.is_set = True
+
+    def __call__(self) -> bool:
+        """Return whether to stop."""
+        return self.is_set
+
+
+def show(watcher: Watcher, venue: Venue, should_stop: Callable[[], bool], seconds: float | None, *, quiet: bool) -> None:
+    """Show the venue until told to stop or the time is up: live in a terminal, else a line a second, or nothing."""
+    end = time.monotonic() + seconds if seconds is not None else float("inf")
+    is_live = not quiet and sys.stdout.isatty()
+    live = Live(screen=True, auto_refresh=False) if is_live else None
+    interval = LIVE_S if is_live else PLAIN_S
+    if live:
+        live.start()
+    try:
+        while not should_stop() and time.monotonic() < end:
+            watcher.follow(min(time.monotonic() + interval, end))
+            venue.check()
+            watcher.look()
+            if live:
+                live.update(picture(watcher.view, watcher.status), refresh=True)
+            elif not quiet:
+                click.echo(plain(watcher.view, watcher.status))
+    finally:
+        if live:
+            live.stop()
+
+
+def save_picture(watcher: Watcher, target: Path) -> None:
+    """Write the picture of the venue as it stands as SVG."""
+    console = Console(record=True, width=_SCREENSHOT_WIDTH, file=io.StringIO(), force_terminal=True, color_system="truecolor")
+    console.print(picture(watcher.view, watcher.status))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(console.export_svg(title="kk99 up"))
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option("--data", type=click.Path(path_type=Path), default=Path("var"), envvar="KK99_DATA", show_default=True)
+@click.option("--speed", type=SPEED, default="1", show_default=True, help="Of the feed; 1 is real time.")
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="End after so many seconds.")
+@click.option("--json", "as_json", is_flag=True, help="Print nothing but one JSON object at the end.")
+@click.option("--screenshot", type=click.Path(path_type=Path), help="Write the last picture to this SVG file.")
+def up(
+    file: Path | None, data: Path, speed: float, seconds: float | None, as_json: bool, screenshot: Path | None
+) -> None:
+    """Start the venue: the engine, and the feed of FILE (default: the recording that ships), and show it live."""
+    should_stop = Stopper()
+    file = file or config_path(RECORDING)
+    tell = (lambda _: None) if as_json else click.echo
+    venue = Venue(data)
+    try:
+        if not venue.start_engine(tell, should_stop):
+            return
+        rate = "full speed" if speed == float("inf") else "real time" if speed == 1 else f"{speed:g} × real time"
+        watcher = Watcher(venue, f"{file.name} at {rate}")
+        venue.start_feed(file, speed)
+        show(watcher, venue, should_stop, seconds, quiet=as_json)
+        if screenshot:
+            save_picture(watcher, screenshot)
+        venue.stop_feed()
+        watcher.catch_up()
+        watcher.client.close()
+    finally:
+        venue.stop()
+    summary = watcher.summary(venue.state())
+    if as_json:
+        click.echo(json.dumps(summary))
+    else:
+        shown = "  ".join(f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}" for name, value in summary.items())
+        click.echo(f"stopped cleanly: {shown}\n`kk99 replay verify --data {data}` proves it from the journal.")

@@ -1,0 +1,1 @@
+"""The audit: runs, verifies, bisects, inspects and exports a log."""

@@ -1,0 +1,1 @@
+"""The state at a sequence: written, catalogued and loaded."""

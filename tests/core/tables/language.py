@@ -1,0 +1,213 @@
+"""The little language of the tables: a line of text to a command, an event to a line of text.
+
+A venue of three accounts (A and C are of one owner) and three markets: X plain, Y with every limit, F with fees::
+
+    A buy 10 @ 100 Y ioc self_trade=2     an order (gtc, ioc, fok, market, post; field=value sets any field)
+    A cancel 1        A replace 1 12 @ 101        the order in slot 1; `2:1` its second generation; `id:7` by client id
+    A mass X buy      A deposit USD 5     A withdraw USD 5
+    market X HALTED   account A KILLED    reference X 99    bust 1    correct 1 5 @ 99
+    raw CONTINUE session_id=1             define ASSET_DEFINE {"name": "Z", "scale": 0}
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from kk99 import schema
+from kk99.schema import (
+    AccountState,
+    CancelReason,
+    CommandKind,
+    EventKind,
+    Flag,
+    MarketState,
+    OrderType,
+    RejectCode,
+    Side,
+    TimeInForce,
+)
+from tests.naive import commands as make
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.naive.rows import Item
+
+ACCOUNTS = {"A": 16, "B": 17, "C": 18}
+MARKETS = {"X": 1, "Y": 2, "F": 3}
+ASSETS = {"USD": 1, "BTC": 2}
+WORDS: dict[str, dict[str, int]] = {
+    "gtc": {"time_in_force": TimeInForce.GTC},
+    "ioc": {"time_in_force": TimeInForce.IOC},
+    "fok": {"time_in_force": TimeInForce.FOK},
+    "market": {"order_type": OrderType.MARKET},
+    "post": {"flags": Flag.POST_ONLY},
+    "leaves": {"flags": Flag.QTY_IS_LEAVES},
+}
+PLAIN = {
+    "kind",
+    "cause_seq",
+    "time_ns",
+    "index",
+    "command_kind",
+    "client_seq",
+    "session_id",
+    "session_epoch",
+    "document",
+}
+
+
+def prelude() -> list[Item]:
+    """The venue that every case begins with."""
+    fees = {"maker_ppm": 10_000, "taker_ppm": 20_000, "deposit_ppm": 100_000, "withdrawal_ppm": 50_000}
+    rebate = {"maker_ppm": -30_000, "taker_ppm": 20_000}
+    limits = {"tick_step": 5, "lot_step": 10, "min_qty_lots": 20, "max_qty_lots": 100, "max_price_ticks": 200}
+    notional = {"min_notional_units": 2_500, "max_notional_units": 9_000}
+    collar = {"collar_ppm": 100_000, "reference_price_ticks": 100}
+    return [
+        make.schedule("fees", fees, rebate, burn_ppm=500_000),
+        make.asset("USD"),
+        make.asset("BTC", 0, "fees"),
+        make.instrument("X", "BTC", "USD", max_price_ticks=1_000, max_qty_lots=1_000),
+        make.instrument("Y", "BTC", "USD", **limits, **notional, **collar),
+        make.instrument("F", "BTC", "USD", fee_schedule="fees", max_price_ticks=1_000, max_qty_lots=1_000),
+        *[make.instrument_state(number, MarketState.OPEN) for number in MARKETS.values()],
+        make.account("A", "alice"),
+        make.account("B", "bob", tier=1),
+        make.account("C", "alice"),
+        make.session("s"),
+        make.session_open(1, 1),
+        *[make.deposit(account, ASSETS["USD"], 10_000) for account in ACCOUNTS.values()],
+        *[make.deposit(account, ASSETS["BTC"], 2_000) for account in ACCOUNTS.values()],
+    ]
+
+
+def read(line: str) -> Item:
+    """The command that a line means."""
+    verb, _, rest = line.partition(" ")
+    if verb in ACCOUNTS:
+        return _of_account(ACCOUNTS[verb], rest.split())
+    if verb == "define":
+        kind, _, text = rest.partition(" ")
+        return make.document(CommandKind[kind], json.loads(text))
+    words = rest.split()
+    match verb:
+        case "raw":
+            kind_number = CommandKind[words[0]] if words[0] in CommandKind.__members__ else int(words[0])
+            return make.command(kind_number, **_fields(words[1:]))
+        case "unsigned":
+            return make.document(CommandKind[words[0]], {"reason": ""}, **_fields(words[1:]))
+        case "market":
+            return make.instrument_state(MARKETS.get(words[0], 9), _member(MarketState, words[1]))
+        case "account":
+            return make.account_state(ACCOUNTS.get(words[0], 9), _member(AccountState, words[1]))
+        case "reference":
+            return make.reference_price(MARKETS.get(words[0], 9), int(words[1]))
+        case "bust":
+            return make.trade_bust(int(words[0]))
+    assert verb == "correct", line
+    return make.trade_correct(int(words[0]), int(words[3]), int(words[1]))
+
+
+def _member(states: type[schema.Documented], name: str) -> int:
+    return int(states[name]) if name in states.__members__ else int(name)
+
+
+def _fields(words: list[str]) -> dict[str, int]:
+    """The fields of field=value words."""
+    return {name: int(value) for name, value in (word.split("=") for word in words)}
+
+
+def _of_account(account: int, words: list[str]) -> Item:
+    """A command of an account."""
+    verb = words[0]
+    if verb in {"buy", "sell"}:
+        return _order(account, Side[verb.upper()], words[1:])
+    if verb in {"deposit", "withdraw"}:
+        transfer = make.deposit if verb == "deposit" else make.withdraw
+        return transfer(account, ASSETS.get(words[1], 9), int(words[2]))
+    if verb == "mass":
+        instrument = next((MARKETS.get(word, 9) for word in words[1:] if word not in {"buy", "sell"}), 0)
+        side = next((Side[word.upper()] for word in words[1:] if word in {"buy", "sell"}), Side.BOTH)
+        return make.mass_cancel(account, instrument, side)
+    if verb == "cancel":
+        return _aim(make.order_cancel(account, 0, **_fields(words[2:])), words[1])
+    assert verb == "replace", words
+    more: dict[str, int] = {}
+    for word in words[5:]:
+        more |= WORDS[word] if word in WORDS else _fields([word])
+    return _aim(make.order_replace(account, 0, int(words[2]), int(words[4]), **more), words[1])
+
+
+def _order(account: int, side: int, words: list[str]) -> Item:
+    """An order: quantity @ price, then words in any order."""
+    fields: dict[str, int] = {}
+    market = MARKETS["X"]
+    for word in words[3:]:
+        if word in WORDS:
+            fields |= WORDS[word]
+        elif "=" in word:
+            fields |= _fields([word])
+        else:
+            market = MARKETS.get(word, 9)
+    item, document = make.order_new(account, market, side, int(words[0]), int(words[2]))
+    return item | fields, document
+
+
+def _aim(item: Item, text: str) -> Item:
+    """The command with its target as the text says."""
+    if text.startswith("id:"):
+        return make.by_client_id(item, int(text[3:]))
+    generation, slot = text.split(":") if ":" in text else ("1", text)
+    fields, document = item
+    return fields | {"target_lo": int(generation) << schema.ORDER_SLOT_BITS | int(slot)}, document
+
+
+# Events ---------------------------------------------------------------------------------------------------------------
+
+
+def _name(names: dict[str, int], number: int) -> str:
+    return next((name for name, one in names.items() if one == number), str(number))
+
+
+def _order_name(order_id: int) -> str:
+    generation, slot = order_id >> schema.ORDER_SLOT_BITS, order_id & (1 << schema.ORDER_SLOT_BITS) - 1
+    return f"#{slot}" if generation == 1 else f"#{generation}:{slot}"
+
+
+TEXTS: dict[str, Callable[[int], str]] = {
+    "trade_id": lambda number: f"trade {number}:",
+    "order_id": _order_name,
+    "account_id": lambda number: _name(ACCOUNTS, number),
+    "contra_order_id": lambda order_id: "with " + _order_name(order_id),
+    "contra_account_id": lambda number: _name(ACCOUNTS, number),
+    "instrument_id": lambda number: _name(MARKETS, number),
+    "asset_id": lambda number: _name(ASSETS, number),
+    "side": lambda number: Side(number).name if number in set(Side) else f"side={number}",
+    "order_type": lambda number: OrderType(number).name,
+    "time_in_force": lambda number: TimeInForce(number).name,
+}
+"""How fields are written that have a short form, in this order."""
+
+
+def write(event: dict[str, Any]) -> str:
+    """An event's line: kind, reason, order, account, market, side, quantity @ price, then what else is not zero."""
+    left = {name: value for name, value in event.items() if name not in PLAIN}
+    kind = EventKind(event["kind"])
+    if left.get("origin_seq") == event["cause_seq"]:
+        del left["origin_seq"]
+    words = [kind.name]
+    if "reason" in left:
+        codes: type[schema.Documented] = RejectCode if kind == EventKind.REJECTED else CancelReason
+        words.append(codes(left.pop("reason")).name)
+    for name, text in TEXTS.items():
+        if name in left:
+            words.append(text(left.pop(name)))
+    if "qty_lots" in left or "price_ticks" in left:
+        words.append(f"{left.pop('qty_lots', 0)} @ {left.pop('price_ticks', 0)}")
+    if "state" in left:
+        states: type[schema.Documented] = AccountState if kind == EventKind.ACCOUNT_STATE_CHANGED else MarketState
+        words.append(states(left.pop("state")).name)
+    short = {"leaves_lots": "leaves", "contra_leaves_lots": "contra_leaves", "amount_units": "amount"}
+    return " ".join(words + [f"{short.get(name, name)}={int(left[name])}" for name in sorted(left)])

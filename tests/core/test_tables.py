@@ -1,0 +1,124 @@
+"""Scenarios as text tables: commands in, events out, run against the naive model and against the core alike.
+
+A case is a title in brackets, then commands, each followed by its events with an arrow. The events of a command that
+has none written are not looked at. `language.py` beside the tables says how lines are written.
+"""
+
+import functools
+from pathlib import Path
+
+import pytest
+
+from kk99 import schema
+from kk99.schema import EventKind, RejectCode
+from tests.core.tables import language
+from tests.naive.compare import empty_machine, stamped
+from tests.naive.model import Naive
+from tests.naive.rows import apply_to_naive, document_of
+
+FOLDER = Path(__file__).parent / "tables"
+TABLES = ("rejects", "orders", "matching", "self_trade", "fees", "work")
+ELSEWHERE = {
+    RejectCode.CAPACITY_REACHED: "test_limits.py",
+    RejectCode.ORDERS_FULL: "needs 16 million orders",
+    RejectCode.WORK_QUEUE_FULL: "test_limits.py",
+}
+"""Reject codes that need more commands than a table has lines."""
+
+
+class Model:
+    """The naive model, as the tables drive it."""
+
+    def __init__(self):
+        self.naive = Naive()
+
+    def run(self, items):
+        """Apply commands and return their events."""
+        events = apply_to_naive(self.naive, stamped(items, self.naive.seq + 1))
+        self.naive.check()
+        return events
+
+
+class Core:
+    """The core, as the tables drive it."""
+
+    def __init__(self):
+        self.machine = empty_machine()
+
+    def run(self, items):
+        """Apply commands and return their events with the fields that their kinds have."""
+        events = self.machine.apply_all(stamped(items, self.machine.seq + 1))
+        self.machine.check()
+        return [named_fields(row, events.tail) for row in events.rows]
+
+
+@functools.cache
+def cases(table):
+    """The cases of a table by title: lists of (command, its events or None)."""
+    result = {}
+    for line in (FOLDER / f"{table}.txt").read_text().splitlines():
+        text = line.partition("# ")[0].rstrip()
+        if text.startswith("["):
+            steps = result[text.strip("[]")] = []
+        elif text.startswith("  ->"):
+            steps[-1][1].append(text[5:])
+        elif text:
+            steps.append((text, []))
+    return result
+
+
+TITLES = [(table, title) for table in TABLES for title in cases(table)]
+
+
+def outcome(venue, steps):
+    """What a case does and what it should do: each command whose events the table gives, then those events."""
+    venue.run(language.prelude())
+    actual, expected = [], []
+    for line, events in steps:
+        written = [language.write(event) for event in venue.run([language.read(line)])]
+        if events:
+            actual += [line, *written]
+            expected += [line, *events]
+    return actual, expected
+
+
+@pytest.mark.parametrize("venue", [Model, Core])
+@pytest.mark.parametrize(("table", "title"), TITLES)
+def test_commands_cause_the_events_of_the_table(venue, table, title):
+    """Each command of the case causes exactly the events written under it."""
+    actual, expected = outcome(venue(), cases(table)[title])
+    assert actual == expected
+
+
+def test_every_reject_code_has_its_cases_in_order():
+    """The table of rejects goes through the codes in the order in which the core checks them, and misses none."""
+    titles = [title.split()[0] for title in cases("rejects")]
+    order = [code.name for code in RejectCode if code not in ELSEWHERE]
+    assert list(dict.fromkeys(titles)) == order
+    for title, steps in cases("rejects").items():
+        assert any(f"REJECTED {title.split()[0]}" in event for _, events in steps for event in events), title
+
+
+# Rows to named fields -------------------------------------------------------------------------------------------------
+
+TRADES = {EventKind.TRADE, EventKind.TRADE_BUSTED, EventKind.TRADE_CORRECTED}
+FEES = {*TRADES, EventKind.DEPOSITED, EventKind.WITHDRAWN}
+ASSETS = {EventKind.DEPOSITED, EventKind.WITHDRAWN, EventKind.ASSET_DEFINED}
+STATES = {EventKind.INSTRUMENT_STATE_CHANGED, EventKind.ACCOUNT_STATE_CHANGED}
+
+
+def named_fields(row, tail):
+    """An event row as its fields that are not zero, of each union the one that the kind has."""
+    kind = EventKind(row["kind"])
+    hidden = {"document_offset", "document_size", "notional_units"}
+    hidden |= {"contra_order_id", "contra_leaves_lots", "burned_units"} if kind not in TRADES else {
+        "client_seq", "session_id", "session_epoch", "amount_units"
+    }  # fmt: skip
+    hidden |= {"client_id_lo", "client_id_hi"} if kind in FEES else {"fee_units", "contra_fee_units"}
+    hidden |= {"instrument_id"} if kind in ASSETS else {"asset_id"}
+    hidden |= {"reason"} if kind in STATES else {"state"}
+    document = document_of(row, tail)
+    if document:
+        hidden |= {"leaves_lots"}
+    fields = {name: int(row[name]) for name in schema.EVENT.names if name not in hidden and row[name]}
+    return fields | ({"document": document} if document else {})

@@ -1,0 +1,69 @@
+"""One instrument's resting orders: for each side a list of prices and for each price a list of orders in time order."""
+
+from __future__ import annotations
+
+import bisect
+from typing import TYPE_CHECKING
+
+from kk99.schema import Side
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.naive.records import Order
+
+
+def opposite(side: int) -> int:
+    """The other side."""
+    return Side.SELL if side == Side.BUY else Side.BUY
+
+
+def crosses(side: int, limit_ticks: int, price_ticks: int) -> bool:
+    """Whether an order of that side and limit may trade at the price."""
+    return limit_ticks >= price_ticks if side == Side.BUY else limit_ticks <= price_ticks
+
+
+class Book:
+    """Two sides of resting orders."""
+
+    def __init__(self) -> None:
+        self.prices: dict[int, list[int]] = {Side.BUY: [], Side.SELL: []}
+        self.levels: dict[int, dict[int, list[Order]]] = {Side.BUY: {}, Side.SELL: {}}
+
+    def add(self, order: Order) -> None:
+        """Rest an order at the back of its level."""
+        level = self.levels[order.side].get(order.price_ticks)
+        if level is None:
+            level = self.levels[order.side][order.price_ticks] = []
+            bisect.insort(self.prices[order.side], order.price_ticks)
+        level.append(order)
+
+    def remove(self, order: Order) -> None:
+        """Take a resting order off."""
+        level = self.levels[order.side][order.price_ticks]
+        level.remove(order)
+        if not level:
+            del self.levels[order.side][order.price_ticks]
+            self.prices[order.side].remove(order.price_ticks)
+
+    def has(self, order: Order) -> bool:
+        """Whether the order rests here."""
+        return order in self.levels[order.side].get(order.price_ticks, ())
+
+    def best_price(self, side: int) -> int | None:
+        """The best price of a side, None when the side is empty."""
+        prices = self.prices[side]
+        if not prices:
+            return None
+        return prices[-1] if side == Side.BUY else prices[0]
+
+    def best(self, side: int) -> Order | None:
+        """The first order of a side."""
+        price = self.best_price(side)
+        return None if price is None else self.levels[side][price][0]
+
+    def walk(self, side: int) -> Iterator[Order]:
+        """The orders of a side, best price first, oldest first within a price."""
+        prices = self.prices[side]
+        for price in reversed(prices) if side == Side.BUY else prices:
+            yield from self.levels[side][price]
