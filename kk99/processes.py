@@ -1,8 +1,8 @@
 """The venue's processes as children: started, watched, stopped in order.
 
-Invariants: a child is in a process group of its own, so a Ctrl-C at the terminal reaches only the parent, which stops the feed
-before the engine; when the parent dies, however it does, its children are told to stop; a child that dies unasked is an error
-that says what the child said last.
+Invariants: a child is in a process group of its own, so a Ctrl-C at the terminal reaches only the parent, which stops
+the feed before the engine; when the parent dies, however it does, its children are told to stop; a child that dies
+unasked is an error that says what the child said last.
 """
 
 from __future__ import annotations
@@ -10,17 +10,18 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from kk99.errors import EngineError, InputError
 from kk99.paths import DataDir
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 READY_S: Final = 600.0
 """A first start compiles, and a long journal is replayed."""
@@ -72,7 +73,9 @@ class Child:
             return self.process.wait(STOP_S)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise EngineError(f"the {self.name} did not end within {STOP_S} s and was killed (see {self.log})") from None
+            raise EngineError(
+                f"the {self.name} did not end within {STOP_S} s and was killed (see {self.log})"
+            ) from None
 
     def kill(self) -> None:
         """End it at once."""
@@ -146,10 +149,12 @@ class Venue:
             if self.engine is not None:
                 engine, self.engine = self.engine, None
                 if status := engine.stop():
-                    raise EngineError(f"the engine ended with status {status}: {engine.last_words()} (see {engine.log})")
+                    raise EngineError(
+                        f"the engine ended with status {status}: {engine.last_words()} (see {engine.log})"
+                    )
 
     def state(self, *, from_snapshot: bool = True) -> dict[str, Any]:
-        """Return what a replay of the journal comes to, the state's hash and sequence among it; the engine must be down."""
+        """Return what a replay of the journal comes to, its state hash and sequence among it; the engine is down."""
         command = [sys.executable, "-m", "kk99.cli", "replay", "run", "--data", str(self.paths.root), "--json"]
         command += ["--from-snapshot", "newest"] if from_snapshot else []
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own command

@@ -1,4 +1,4 @@
-"""`kk99 up`: the whole venue on this machine: engine and feed as processes, and a live view of them from the event stream."""
+"""`kk99 up`: the whole venue on this machine: engine and feed as processes, and a live view from the event stream."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from rich.console import Console
@@ -23,6 +22,9 @@ from kk99.processes import Venue
 from kk99.schema import EventKind
 from kk99.terminal.model import View
 from kk99.terminal.screen import Status, picture, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 RECORDING: Final = "recordings/btcusdt-20240808.kk99rec"
 LIVE_S: Final = 0.25
@@ -130,7 +132,9 @@ class Stopper:
         return self.is_set
 
 
-def show(watcher: Watcher, venue: Venue, should_stop: Callable[[], bool], seconds: float | None, *, quiet: bool) -> None:
+def show(
+    watcher: Watcher, venue: Venue, should_stop: Callable[[], bool], seconds: float | None, *, quiet: bool
+) -> None:
     """Show the venue until told to stop or the time is up: live in a terminal, else a line a second, or nothing."""
     end = time.monotonic() + seconds if seconds is not None else float("inf")
     is_live = not quiet and sys.stdout.isatty()
@@ -154,7 +158,9 @@ def show(watcher: Watcher, venue: Venue, should_stop: Callable[[], bool], second
 
 def save_picture(watcher: Watcher, target: Path) -> None:
     """Write the picture of the venue as it stands as SVG."""
-    console = Console(record=True, width=_SCREENSHOT_WIDTH, file=io.StringIO(), force_terminal=True, color_system="truecolor")
+    console = Console(
+        record=True, width=_SCREENSHOT_WIDTH, file=io.StringIO(), force_terminal=True, color_system="truecolor"
+    )
     console.print(picture(watcher.view, watcher.status))
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(console.export_svg(title="kk99 up"))
@@ -178,7 +184,7 @@ def up(
     try:
         if not venue.start_engine(tell, should_stop):
             return
-        rate = "full speed" if speed == float("inf") else "real time" if speed == 1 else f"{speed:g} × real time"
+        rate = "full speed" if speed == float("inf") else "real time" if speed == 1 else f"{speed:g} times real time"
         watcher = Watcher(venue, f"{file.name} at {rate}")
         venue.start_feed(file, speed)
         show(watcher, venue, should_stop, seconds, quiet=as_json)
@@ -193,5 +199,7 @@ def up(
     if as_json:
         click.echo(json.dumps(summary))
     else:
-        shown = "  ".join(f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}" for name, value in summary.items())
+        shown = "  ".join(
+            f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}" for name, value in summary.items()
+        )
         click.echo(f"stopped cleanly: {shown}\n`kk99 replay verify --data {data}` proves it from the journal.")

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    import numpy.typing as npt
+
     from journal.reader import Reader
     from kk99 import batch
     from kk99.paths import DataDir
@@ -61,6 +63,10 @@ class Comparison:
         return asdict(self)
 
 
+_Taken = tuple["batch.Rows", "batch.Rows", list[bytes]]
+"""Command rows, their cold rows, their documents."""
+
+
 class _Commands:
     """A log as a stream of command rows, their cold rows and documents, taken a few at a time."""
 
@@ -80,7 +86,7 @@ class _Commands:
             self._cold = piece.commands.cold
         return True
 
-    def take(self, count: int) -> tuple[batch.Rows, batch.Rows, list[bytes]]:
+    def take(self, count: int) -> _Taken:
         """Return the next rows with what belongs to them."""
         rows, self.rows = self.rows[:count], self.rows[count:]
         cold_count = int(np.count_nonzero(rows["flags"] & Flag.HAS_COLD))
@@ -115,8 +121,7 @@ def compare_logs(left: Reader, right: Reader) -> tuple[int, Difference | None]:
     while all(side.fill() for side in sides):
         count = min(len(side.rows) for side in sides)
         (rows, cold, texts), (rows_2, cold_2, texts_2) = (side.take(count) for side in sides)
-        wrong = rows.view(np.int64).reshape(count, -1) != rows_2.view(np.int64).reshape(count, -1)
-        if wrong.any() or cold.tobytes() != cold_2.tobytes() or texts != texts_2:
+        if rows.tobytes() != rows_2.tobytes() or cold.tobytes() != cold_2.tobytes() or texts != texts_2:
             at = _first_wrong((rows, cold, texts), (rows_2, cold_2, texts_2))
             first = int(rows["seq"][at])
             return first - 1, Difference(first, "commands", _shown(left, first), _shown(right, first))
@@ -140,18 +145,25 @@ def _common_batches(left: Reader, right: Reader, end: int) -> int:
     return low
 
 
-def _first_wrong(left: tuple[Any, Any, list[bytes]], right: tuple[Any, Any, list[bytes]]) -> int:
+def _first_wrong(left: _Taken, right: _Taken) -> int:
     """Return the first row that differs, in itself, its cold row or its document."""
-    found = []
-    for side_rows, marks in (
-        (0, None),
-        (1, (left[0]["flags"] & Flag.HAS_COLD) != 0),
-        (2, documents.has_document(left[0])),
+    (rows, cold, texts), (rows_2, cold_2, texts_2) = left, right
+    found = [int(at) for at in np.flatnonzero(_differs(rows, rows_2))[:1]]
+    # What follows goes by row only up to the first difference: beyond it, flags and kinds need not agree.
+    for marks, wrong in (
+        ((rows["flags"] & Flag.HAS_COLD) != 0, _differs(cold, cold_2)),
+        (documents.has_document(rows), [one != other for one, other in zip(texts, texts_2, strict=False)]),
     ):
-        places = np.arange(len(left[0])) if marks is None else np.flatnonzero(marks)
-        pairs = zip(places, left[side_rows], right[side_rows], strict=False)
-        found.append(next((int(at) for at, one, other in pairs if bytes(one) != bytes(other)), len(left[0])))
+        pairs = zip(np.flatnonzero(marks), wrong, strict=False)
+        found += [int(at) for at, differs in pairs if differs][:1]
     return min(found)
+
+
+def _differs(left: batch.Rows, right: batch.Rows) -> npt.NDArray[np.bool_]:
+    """Return which rows differ, as far as both go: bool (n,)."""
+    count = min(len(left), len(right))
+    one, other = (side[:count].view(np.int64).reshape(count, -1) for side in (left, right))
+    return np.asarray((one != other).any(axis=1))
 
 
 def _shown(reader: Reader, seq: int) -> dict[str, Any]:

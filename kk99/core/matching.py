@@ -189,7 +189,7 @@ def _reduce(m: Any, instrument_at: int, order_at: int, price: int, qty: int) -> 
     store(m, order_at + lay.O_LEAVES, leaves - qty)
     add(m, order_at + lay.O_QTY, -qty)
     ledger.hold(m, low(load(m, order_at + lay.O_BALANCES)), after - before)
-    output.order_event(m, output.E_REDUCED, 0, order_at, leaves - qty, after)
+    output.order_event(m, output.E_REDUCED, R_SELF_TRADE, order_at, leaves - qty, after)
 
 
 @kernel
@@ -207,7 +207,7 @@ def match(m: Any, slot: int, limit: int) -> int:
     met = 0
     last = 0
     reason = 0
-    while (budget or load(m, taker_at + lay.O_LEAVES) > 0) and crosses(m, book_at, side, limit):
+    while crosses(m, book_at, side, limit) and load(m, lay.S_BUDGET if budget else taker_at + lay.O_LEAVES) > 0:
         if met == FILLS_MAX:
             reason = R_FILL_LIMIT
             break
@@ -233,6 +233,8 @@ def match(m: Any, slot: int, limit: int) -> int:
             orders.retire(m, maker)
     if last != 0:
         set_reference(m, instrument_at, last)
+    if budget and reason == 0 and load(m, lay.S_BUDGET) == 0:
+        reason = R_BUDGET_SPENT
     return reason
 
 

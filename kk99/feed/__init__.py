@@ -1,1 +1,1 @@
-"""Order flow from files: recorded market sessions read, checked, turned into commands and played through the gateway client."""
+"""Order flow from files: read, checked, turned into commands and played through the gateway client."""

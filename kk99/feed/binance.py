@@ -1,24 +1,27 @@
-"""A capture of Binance spot streams (depth snapshot, 100 ms depth diffs, best bid and ask, trades) as the order flow behind it.
+"""A capture of Binance spot streams (depth, best bid and ask, trades) as the order flow behind it.
 
-The streams give each price level's total, never its orders. So a level is quoted by up to MAKERS makers, one order each, in a
-queue: when its total rises, the next maker joins (or, when all are there, the last one enlarges its order); when it falls, the
-last to come goes first. A trade is a taker's IOC order at the trade's price and quantity, which meets exactly one maker.
-Depth is true to the capture at every diff, trades are true to it one by one, and the best prices follow the best bid and ask.
+The streams give each price level's total, never its orders. So a level is quoted by up to MAKERS makers, one order
+each, in a queue: when its total rises, the next maker joins (or, when all are there, the last one enlarges its
+order); when it falls, the last to come goes first. A trade is a taker's IOC order at the trade's price and quantity,
+which meets exactly one maker. Depth is true to the capture at every diff, trades are true to it one by one, and the
+best prices follow the best bid and ask.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from kk99.errors import InputError
 from kk99.feed.flow import Flow, rows_of
 from kk99.feed.script import Script, opposite
 from kk99.schema import Side
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 MAKERS: Final = 4
 TAKERS: Final = 4
@@ -99,7 +102,9 @@ class Converter:
             self.script.resize(time_ns, last, last.leaves_lots + missing)
         else:
             turn = (price_ticks + step for step in range(MAKERS))
-            self.script.quote(time_ns, next(t % MAKERS for t in turn if t % MAKERS not in present), side, price_ticks, missing)
+            self.script.quote(
+                time_ns, next(t % MAKERS for t in turn if t % MAKERS not in present), side, price_ticks, missing
+            )
 
     def ticker(self, message: dict[str, Any], time_ns: int) -> None:
         """Move the best prices, if this is newer than the depth: withdraw what is better, quote what is missing."""
@@ -136,7 +141,8 @@ class Converter:
 def read(path: Path, instrument: str, tick: Decimal, lot: Decimal) -> Flow:
     """Return the flow of a gzipped capture (a line: local time in ns, a space, the message), from its snapshot on.
 
-    The flow's notes say how many trades the capture has from there, and what the author had to add. Raises `InputError`.
+    The flow's notes say how many trades the capture has from there, and what the author had to add. Raises
+    `InputError`.
     """
     converter = Converter(tick, lot)
     messages = list(_messages(path))
@@ -148,8 +154,10 @@ def read(path: Path, instrument: str, tick: Decimal, lot: Decimal) -> Flow:
     for _, message in messages[:start]:  # diffs that arrived before the snapshot they follow
         if message.get("e") == "depthUpdate":
             converter.diff(message, 0)
-    # In a burst the exchange sends trades up to 200 ms late, behind the depth that shows them: they go by their own time.
-    offset_ns = min(time_ns - message["E"] * 1_000_000 for time_ns, message in messages if message.get("e") == "trade")  # clocks and wire
+    # In a burst the exchange sends trades up to 200 ms late, behind the depth that shows them: their own time counts.
+    offset_ns = min(
+        time_ns - message["E"] * 1_000_000 for time_ns, message in messages if message.get("e") == "trade"
+    )  # clocks and wire
     timed = [
         (message["T"] * 1_000_000 + offset_ns if message.get("e") == "trade" else time_ns, message)
         for time_ns, message in messages[start + 1 :]

@@ -1,4 +1,4 @@
-"""`kk99 feed FILE` plays a file of order flow into a running venue; `kk99 feed convert` makes a recording of a capture."""
+"""`kk99 feed FILE` plays a file of order flow into a running venue; `kk99 feed convert` makes a recording."""
 
 from __future__ import annotations
 
@@ -58,7 +58,9 @@ def feed() -> None:
 @click.option("--speed", type=SPEED, default="1", show_default=True, help="1 is real time.")
 @click.option("--loop", is_flag=True, help="Start over at the end, for ever.")
 @click.option("--instrument", help="Play it on this instrument.")
-@click.option("--connect", default="var/run", show_default=True, help="Folder of the engine's sockets, or tcp://host:port.")
+@click.option(
+    "--connect", default="var/run", show_default=True, help="Folder of the engine's sockets, or tcp://host:port."
+)
 @click.option("--venue", type=click.Path(path_type=Path), help="What to set up first.  [default: config/venue.toml]")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 def play(
@@ -85,6 +87,8 @@ def convert(source: Path, target: Path, instrument: str, tick: str, lot: str, or
         raise InputError(f"{target}: a recording's name ends in .kk99rec")
     flow = binance.read(source, instrument, Decimal(tick), Decimal(lot))
     recording.write(target, flow, origin)
-    click.echo(f"{target}: {len(flow.rows):,} instructions, {flow.duration_ns / 1e9:,.1f} s, {target.stat().st_size:,} bytes")
+    click.echo(
+        f"{target}: {len(flow.rows):,} instructions, {flow.duration_ns / 1e9:,.1f} s, {target.stat().st_size:,} bytes"
+    )
     for name, count in flow.notes.items():
         click.echo(f"  {name} {count:,}")

@@ -1,4 +1,4 @@
-"""The flow: a timed list of order instructions with account roles and order numbers of its own, whatever file it came from.
+"""The flow: timed order instructions with account roles and order numbers of its own, whatever file it came from.
 
 Invariants, checked by `Flow.check`:
 - times never decrease, and are nanoseconds from the start of the flow;
@@ -9,14 +9,16 @@ Invariants, checked by `Flow.check`:
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from kk99 import batch, schema
 from kk99.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 ROW: Final = np.dtype([
     ("time_ns", "<i8"), ("price_ticks", "<i8"), ("qty_lots", "<i8"), ("order", "<u4"),
@@ -46,8 +48,8 @@ class Style(enum.IntEnum):
 class Flow:
     """`rows` is ROW (n,), `instrument` and `accounts` are names at the venue.
 
-    `rotate` lets the accounts change roles from cycle to cycle when the flow is played in a loop, so that positions come home.
-    `notes` says what the source had that the flow has not (counts by name).
+    `rotate` lets the accounts change roles from cycle to cycle when the flow is played in a loop, so that positions
+    come home. `notes` says what the source had that the flow has not (counts by name).
     """
 
     rows: batch.Rows
@@ -75,7 +77,10 @@ class Flow:
         _refuse(np.concatenate(([time_ns[0] < 0], time_ns[1:] < time_ns[:-1])), "time goes back")
         _refuse(rows["account"] >= len(self.accounts), "the account does not exist")
         _refuse(rows["side"] > schema.Side.SELL, "the side does not exist")
-        _refuse((new & (rows["style"] > Style.MARKET)) | (state & (rows["style"] > max(schema.MarketState))), "the style does not exist")
+        _refuse(
+            (new & (rows["style"] > Style.MARKET)) | (state & (rows["style"] > max(schema.MarketState))),
+            "the style does not exist",
+        )
         _refuse(new & (rows["side"] == schema.Side.BOTH), "a new order needs a side")
         for name, bound in (("price_ticks", schema.PRICE_TICKS_MAX), ("qty_lots", schema.QTY_LOTS_MAX)):
             _refuse(priced & ((rows[name] < 0) | (rows[name] > bound)), f"{name} is outside 0 to {bound}")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from kk99.errors import InputError
 from kk99.feed import lobster, orders, recording, table
 from kk99.feed.flow import Flow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 FILE_BYTES_MAX: Final = 4 << 30
 LOBSTER_INSTRUMENT: Final = "AAPL"

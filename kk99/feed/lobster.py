@@ -1,22 +1,24 @@
 """LOBSTER message files (NASDAQ order by order) as flow: CSV, maybe gzipped, no header line.
 
-Columns: seconds after midnight, type (1 new, 2 partial cancel, 3 delete, 4 execution of a visible order, 5 of a hidden one,
-6 cross, 7 halt), order id, size, price × 10,000, side of the resting order (1 buy, −1 sell).
-An execution becomes a taker's IOC order that meets exactly that order. Hidden executions and crosses never stood in the book
-and are counted, as is whatever concerns an order that was entered before the file began.
+Columns: seconds after midnight, type (1 new, 2 partial cancel, 3 delete, 4 execution of a visible order, 5 of a
+hidden one, 6 cross, 7 halt), order id, size, price times 10,000, side of the resting order (1 buy, -1 sell). An execution
+becomes a taker's IOC order that meets exactly that order. Hidden executions and crosses never stood in the book and
+are counted, as is whatever concerns an order that was entered before the file began.
 """
 
 from __future__ import annotations
 
 import csv
 import gzip
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from kk99.errors import InputError
 from kk99.feed.flow import Flow, rows_of
 from kk99.feed.script import Script, Standing, opposite
 from kk99.schema import CommandKind, MarketState, Side
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MAKERS: Final = 4
 TAKERS: Final = 4

@@ -1,14 +1,13 @@
 """Order flows of the public matching benchmark (orders_*.bin.zst): dense binary messages, no time, no accounts.
 
-A header `<QII` (magic, version 1, count), then records as `RECORD`: type 0 new, 1 cancel, 2 modify. Orders of even numbers are
-the first account's, of odd numbers the second's. A message comes every MESSAGE_INTERVAL_NS.
+A header `<QII` (magic, version 1, count), then records as `RECORD`: type 0 new, 1 cancel, 2 modify. Orders of even
+numbers are the first account's, of odd numbers the second's. A message comes every MESSAGE_INTERVAL_NS.
 """
 
 from __future__ import annotations
 
 import struct
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import zstandard
@@ -16,6 +15,9 @@ import zstandard
 from kk99.errors import InputError
 from kk99.feed.flow import ROW, ROWS_MAX, Flow, Style
 from kk99.schema import PRICE_TICKS_MAX, QTY_LOTS_MAX, CommandKind
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MAGIC: Final = 0x4D4542575F303031
 HEADER: Final = struct.Struct("<QII")
@@ -42,7 +44,14 @@ def read(path: Path, instrument: str) -> Flow:
     if len(body) != count * RECORD.itemsize:
         raise InputError(f"{path}: {len(body)} bytes where the header promises {count * RECORD.itemsize}")
     records = np.frombuffer(body, RECORD)
-    for name, bound in (("type", 2), ("side", 1), ("ioc", 1), ("order", (1 << 32) - 1), ("price_ticks", PRICE_TICKS_MAX), ("qty_lots", QTY_LOTS_MAX)):
+    for name, bound in (
+        ("type", 2),
+        ("side", 1),
+        ("ioc", 1),
+        ("order", (1 << 32) - 1),
+        ("price_ticks", PRICE_TICKS_MAX),
+        ("qty_lots", QTY_LOTS_MAX),
+    ):
         bad = (records[name] > bound) | (records[name] < 0)
         if bad.any():
             raise InputError(f"{path}: message {int(np.argmax(bad)) + 1}: {name} is out of range")

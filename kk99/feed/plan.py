@@ -1,10 +1,11 @@
 """The plan: which command a flow sends at which client sequence, for ever.
 
-A cycle is LENGTH commands: first `clearing` mass cancels (enough to work off everything that the last cycle left, whatever
-their number of orders), then the flow's rows in order. With `position = client_seq − 1`, `cycle = position // LENGTH` and
-`index = position % LENGTH`, so the last number that the venue took says where to go on. The client id of the flow's order n
-is (lo = cycle << 32 | n, hi = a hash of the session's name), so no cycle uses another's ids. When the flow rotates, role r of
-cycle c is played by account (r + c) modulo their number: after as many cycles as accounts every position is home again.
+A cycle is LENGTH commands: first `clearing` mass cancels (enough to work off everything that the last cycle left,
+whatever their number of orders), then the flow's rows in order. With `position = client_seq - 1`, `cycle = position
+// LENGTH` and `index = position % LENGTH`, so the last number that the venue took says where to go on. The client id
+of the flow's order n is (lo = cycle << 32 | n, hi = a hash of the session's name), so no cycle uses another's ids.
+When the flow rotates, role r of cycle c is played by account (r + c) modulo their number: after as many cycles as
+accounts every position is home again.
 
 All rows of a cycle are made once; a batch is a slice of them with a few columns moved on.
 """
@@ -53,14 +54,16 @@ class Plan:
         self.length = self.clearing + len(flow.rows)
         self._account_ids = np.array(account_ids, np.int32)
         self._rotate = flow.rotate
-        self._roles = np.concatenate((np.arange(self.clearing) % len(account_ids), flow.rows["account"])).astype(np.int64)
+        self._roles = np.concatenate((np.arange(self.clearing) % len(account_ids), flow.rows["account"])).astype(
+            np.int64
+        )
         self._rows = _commands(flow, self.clearing, instrument_id, session_name(flow))
         self._lo_is_new = (self._rows["client_id_hi"] != 0).astype(np.int64)
         self._lo_is_target = (self._rows["target_hi"] != 0).astype(np.int64)
         self._times_s = np.concatenate((np.zeros(self.clearing), flow.rows["time_ns"] / 1e9))
 
     def commands(self, first_client_seq: int, count: int) -> batch.Commands:
-        """Return up to `count` commands from a client sequence on, not past the end of its cycle; the session is not set."""
+        """Return up to `count` commands from a client sequence on, not past its cycle; the session is not set."""
         cycle, index = divmod(first_client_seq - 1, self.length)
         part = slice(index, min(index + count, self.length))
         rows = self._rows[part].copy()
@@ -81,7 +84,7 @@ class Plan:
         return float(self._times_s[(client_seq - 1) % self.length])
 
     def due(self, first_client_seq: int, until_s: float) -> int:
-        """Return how many commands from a client sequence on, within its cycle, are due at or before a time of the cycle."""
+        """Return how many commands of a cycle, from a client sequence on, are due at or before a time of the cycle."""
         index = (first_client_seq - 1) % self.length
         return max(int(np.searchsorted(self._times_s, until_s, "right")) - index, 0)
 
@@ -91,7 +94,7 @@ class Plan:
 
 
 def clearing_rows(flow: Flow) -> int:
-    """Return how many mass cancels surely cancel what a cycle leaves: none needs more than the orders at the flow's peak."""
+    """Return how many mass cancels surely cancel what a cycle leaves: enough for the orders at the flow's peak."""
     rows = flow.rows
     rests = (rows["op"] == CommandKind.ORDER_NEW) & (rows["style"] <= Style.POST_ONLY)
     peak = int(np.cumsum(rests.astype(np.int64) - (rows["op"] == CommandKind.ORDER_CANCEL)).max())

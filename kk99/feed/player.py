@@ -1,7 +1,7 @@
 """Plays a plan through the gateway client at real time, a multiple of it, or as fast as the engine takes it.
 
-The venue's last number of the session is where it goes on, so every command is applied exactly once however often feed or
-engine restart. A stall of more than LATE_S delays what follows; it is never made up for by a burst.
+The venue's last number of the session is where it goes on, so every command is applied exactly once however often
+feed or engine restart. A stall of more than LATE_S delays what follows; it is never made up for by a burst.
 """
 
 from __future__ import annotations
@@ -9,9 +9,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import click
 
@@ -19,9 +17,14 @@ from gateways.client import Client
 from kk99 import batch, build, schema
 from kk99.errors import BusyError, ClientError, InputError
 from kk99.feed import venue
-from kk99.feed.flow import Flow
 from kk99.feed.load import load
 from kk99.feed.plan import Plan, session_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from kk99.feed.flow import Flow
 
 LATE_S: Final = 1.0
 SETUP_SESSION: Final = "setup"
@@ -45,7 +48,7 @@ class Port(Protocol):
 
 
 class Player:
-    """Plays from where the session stands until the end, or until told to stop; `speed` infinite is as fast as possible."""
+    """Plays from where the session stands, to the end or until told to stop; infinite `speed` is as fast as can be."""
 
     def __init__(
         self, plan: Plan, client: Port, speed: float, *, loop: bool, monotonic: Callable[[], float] = time.monotonic
@@ -132,7 +135,9 @@ def look(client: Client) -> venue.Known:
     return known
 
 
-def play(file: Path, speed: float, address: str, config: Path, *, loop: bool, instrument: str | None, quiet: bool) -> None:
+def play(
+    file: Path, speed: float, address: str, config: Path, *, loop: bool, instrument: str | None, quiet: bool
+) -> None:
     """Load a file, set the venue up, and play until the end, SIGINT or SIGTERM."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -169,4 +174,6 @@ class Teller:
         cycle, index = divmod(seq - 1, self._plan.length)
         self._at, self._seq = now, seq
         durable = self._client.durable_client_seq
-        click.echo(f"cycle {cycle}, {index:,} of {self._plan.length:,}; {rate:,.0f} commands/s; durable up to {durable:,}")
+        click.echo(
+            f"cycle {cycle}, {index:,} of {self._plan.length:,}; {rate:,.0f} commands/s; durable up to {durable:,}"
+        )

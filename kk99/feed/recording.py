@@ -6,14 +6,16 @@ The layout is in docs/reference/recording-format.md. Whatever is not exactly suc
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import zstandard
 
 from kk99.errors import InputError
 from kk99.feed.flow import ROW, ROWS_MAX, Flow
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MAGIC: Final = b"KK99REC1"
 HEADER_BYTES_MAX: Final = 65_536

@@ -1,8 +1,8 @@
-"""Writing a flow as if one were its accounts: the orders that stand, by price and time, and the instructions that make them so.
+"""Writing a flow as if one were its accounts: the orders that stand, and the instructions that make them so.
 
-The author keeps every standing order of the flow, so it knows what an aggressor will meet. Where a source says what happened
-but not all that stood there, the author clears the way first, with instructions of the makers themselves:
-an order that would be met before its turn is withdrawn, and one that is missing is entered.
+The author keeps every standing order of the flow, so it knows what an aggressor will meet. Where a source says what
+happened but not all that stood there, the author clears the way first, with instructions of the makers themselves: an
+order that would be met before its turn is withdrawn, and one that is missing is entered.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ def opposite(side: Side) -> Side:
 
 
 class Script:
-    """The instructions so far (`records`, tuples as ROW), the orders that stand after them, the levels touched (yours to clear)."""
+    """The instructions so far (tuples as ROW), the orders that stand after them, the levels touched (yours to clear)."""
 
     def __init__(self, makers: int, takers: int) -> None:
-        """Accounts 0 to makers−1 quote, the next `takers` accounts take."""
+        """Accounts 0 to makers-1 quote, the next `takers` accounts take."""
         self.makers, self.takers = makers, takers
         self.records: list[tuple[int, ...]] = []
         self.levels: dict[Side, dict[int, deque[Standing]]] = {Side.BUY: {}, Side.SELL: {}}
@@ -81,7 +81,7 @@ class Script:
                 self.counts["withdrawn_better"] += 1
 
     def take(self, time_ns: int, target: Standing, qty_lots: int) -> None:
-        """Let a taker's IOC order trade with `target`, at its price, nobody else, for `qty_lots` (at most what is open)."""
+        """Let a taker's IOC order trade with `target`, at its price, nobody else, for at most what is open."""
         assert 0 < qty_lots <= target.leaves_lots
         self.clear(time_ns, target.side, target.price_ticks)
         level = self.levels[target.side][target.price_ticks]

@@ -1,18 +1,21 @@
-"""Flow as a table anybody can write: CSV with a header line, an instruction a line, prices in ticks and quantities in lots.
+"""Flow as a table anybody can write: CSV, an instruction a line, prices in ticks and quantities in lots.
 
-Columns are in docs/reference/recording-format.md; only `op` and `account` are always needed, others may be left out or empty.
+Columns are in docs/reference/recording-format.md; only `op` and `account` are always needed, others may be left out
+or empty.
 """
 
 from __future__ import annotations
 
 import csv
 import gzip
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from kk99.errors import InputError
 from kk99.feed.flow import ACCOUNTS_MAX, Flow, Style, rows_of
 from kk99.schema import PRICE_TICKS_MAX, QTY_LOTS_MAX, CommandKind, MarketState, Side
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 COLUMNS: Final = ("time_ns", "op", "account", "side", "style", "price_ticks", "qty_lots", "order")
 OPS: Final = {
@@ -22,7 +25,12 @@ OPS: Final = {
 SIDES: Final = {"": Side.BOTH, "buy": Side.BUY, "sell": Side.SELL}
 STYLES: Final = {"": Style.LIMIT} | {style.name.lower(): style for style in Style}
 STATES: Final = {state.name.lower(): state for state in MarketState}
-_BOUNDS: Final = {"time_ns": (1 << 63) - 1, "price_ticks": PRICE_TICKS_MAX, "qty_lots": QTY_LOTS_MAX, "order": (1 << 32) - 1}
+_BOUNDS: Final = {
+    "time_ns": (1 << 63) - 1,
+    "price_ticks": PRICE_TICKS_MAX,
+    "qty_lots": QTY_LOTS_MAX,
+    "order": (1 << 32) - 1,
+}
 
 
 def read(path: Path, instrument: str) -> Flow:
@@ -35,7 +43,9 @@ def read(path: Path, instrument: str) -> Flow:
             table = csv.DictReader(lines, strict=True)
             unknown = set(table.fieldnames or ()) - set(COLUMNS)
             if unknown or not {"op", "account"} <= set(table.fieldnames or ()):
-                raise InputError(f"the first line names the columns, among {', '.join(COLUMNS)}; op and account are needed")
+                raise InputError(
+                    f"the first line names the columns, among {', '.join(COLUMNS)}; op and account are needed"
+                )
             for fields in table:
                 number = table.line_num
                 records.append(_record(fields, accounts))

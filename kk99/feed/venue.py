@@ -1,7 +1,7 @@
 """Setting the venue up from config/venue.toml: whatever an image of the venue lacks becomes commands of an operator.
 
-Idempotent: on a venue that has everything, nothing is sent. Three rounds, each from a fresh image, as later commands need the
-numbers that earlier ones were given: names first, then money, then the markets open.
+Idempotent: on a venue that has everything, nothing is sent. Three rounds, each from a fresh image, as later commands
+need the numbers that earlier ones were given: names first, then money, then the markets open.
 """
 
 from __future__ import annotations
@@ -70,7 +70,14 @@ def read_config(path: Path) -> dict[str, Any]:
         config = tomllib.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: {error}") from error
-    wanted = {"operator": dict, "fee_schedules": list, "assets": list, "instruments": list, "accounts": dict, "funding": dict}
+    wanted = {
+        "operator": dict,
+        "fee_schedules": list,
+        "assets": list,
+        "instruments": list,
+        "accounts": dict,
+        "funding": dict,
+    }
     for name, kind in wanted.items():
         if not isinstance(config.get(name), kind):
             raise InputError(f"{path}: {name} is missing or of the wrong kind")

@@ -7,7 +7,6 @@ Invariants:
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,10 +21,14 @@ TAPE_ROWS: Final = 64
 LATENCIES: Final = 8192
 _SLOT_MASK: Final = (1 << schema.ORDER_SLOT_BITS) - 1
 _ORDER: Final = np.dtype([("instrument_id", "i4"), ("side", "i4"), ("price_ticks", "i8"), ("leaves_lots", "i8")])
-_PLACED: Final = np.array([EventKind.ORDER_ACCEPTED, EventKind.ORDER_REPLACED, EventKind.ORDER_IMAGE])
+_ORDER_ID, _CONTRA_ORDER_ID, _LEAVES, _CONTRA_LEAVES = (
+    schema.word_of(schema.EVENT, name) for name in ("order_id", "contra_order_id", "leaves_lots", "contra_leaves_lots")
+)
 _DEFINED: Final = (EventKind.INSTRUMENT_DEFINED, EventKind.INSTRUMENT_CHANGED)
-_IS_CHANGE: Final = np.zeros(256, bool)
-_IS_CHANGE[[*_PLACED, EventKind.ORDER_REDUCED, EventKind.ORDER_CANCELED, EventKind.TRADE]] = True
+_IS_PLACED: Final = np.zeros(256, bool)
+_IS_PLACED[[EventKind.ORDER_ACCEPTED, EventKind.ORDER_REPLACED, EventKind.ORDER_IMAGE]] = True
+_IS_CHANGE: Final = _IS_PLACED.copy()
+_IS_CHANGE[[EventKind.ORDER_REDUCED, EventKind.ORDER_CANCELED, EventKind.TRADE]] = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,6 @@ class Trade:
     """A line of the tape; `side` is the aggressor's."""
 
     time_ns: int
-    instrument_id: int
     side: Side
     price_ticks: int
     qty_lots: int
@@ -64,7 +66,7 @@ class View:
         self.time_ns = 0
         self.instrument_id = 0
         """The instrument that traded last."""
-        self.tape: deque[Trade] = deque(maxlen=TAPE_ROWS)
+        self._tape: batch.Rows = np.zeros(0, schema.EVENT)
         self.orders = np.zeros(4096, _ORDER)
         """By slot; `leaves_lots` 0 where none stands."""
         self._latencies_ns: npt.NDArray[np.int64] = np.zeros(LATENCIES, np.int64)
@@ -97,49 +99,66 @@ class View:
             self._latency_count += 1
 
     def latency_ns(self, *percentiles: float) -> list[int]:
-        """Return percentiles of the time from a command's sequencing to its events' arrival here, of the latest samples."""
+        """Return percentiles of the latest times from a command's sequencing to its events' arrival here."""
         known = self._latencies_ns[: self._latency_count]
         return [int(value) for value in np.percentile(known, percentiles)] if len(known) else [0] * len(percentiles)
 
     def ladder(self, instrument_id: int, side: Side, depth: int) -> list[Level]:
         """Return the best levels of one side, the best first."""
         orders = self.orders
-        chosen = orders[(orders["leaves_lots"] > 0) & (orders["instrument_id"] == instrument_id) & (orders["side"] == side)]
+        chosen = orders[
+            (orders["leaves_lots"] > 0) & (orders["instrument_id"] == instrument_id) & (orders["side"] == side)
+        ]
         prices, place, count = np.unique(chosen["price_ticks"], return_inverse=True, return_counts=True)
         totals = np.zeros(len(prices), np.int64)
         np.add.at(totals, place, chosen["leaves_lots"])
         levels = [Level(int(p), int(q), int(n)) for p, q, n in zip(prices, totals, count, strict=True)]
         return levels[: -depth - 1 : -1] if side == Side.BUY else levels[:depth]
 
+    def tape(self, instrument_id: int, count: int) -> list[Trade]:
+        """Return the latest trades of an instrument, the latest first."""
+        rows = self._tape[self._tape["instrument_id"] == instrument_id][: -count - 1 : -1]
+        return [
+            Trade(int(row["time_ns"]), Side(int(row["side"])), int(row["price_ticks"]), int(row["qty_lots"]))
+            for row in rows
+        ]
+
     @property
     def standing(self) -> int:
         """Return the number of standing orders."""
         return int(np.count_nonzero(self.orders["leaves_lots"]))
 
-    def _standing(self, all_rows: batch.Rows) -> None:
+    def _standing(self, rows: batch.Rows) -> None:
         """Bring the orders to where they stand after the rows: the last word on each slot counts."""
-        rows = all_rows[_IS_CHANGE[all_rows["kind"]]]
-        if not len(rows):
+        at = np.flatnonzero(_IS_CHANGE[rows["kind"]])
+        if not len(at):
             return
-        slots = rows["order_id"] & _SLOT_MASK
-        is_trade = rows["kind"] == EventKind.TRADE
-        contra = np.where(is_trade, rows["contra_order_id"] & _SLOT_MASK, 0)  # slot 0 is nobody's
+        kinds, words = rows["kind"][at], rows.view(np.int64).reshape(len(rows), schema.ROW_WORDS)
+        is_trade, is_placed = kinds == EventKind.TRADE, _IS_PLACED[kinds]
+        slots = words[at, _ORDER_ID] & _SLOT_MASK
+        contra = (words[at, _CONTRA_ORDER_ID] & _SLOT_MASK) * is_trade  # slot 0 is nobody's
         highest = int(max(slots.max(), contra.max()))
         if highest >= len(self.orders):
-            self.orders = np.concatenate((self.orders, np.zeros(max(highest + 1 - len(self.orders), len(self.orders)), _ORDER)))
-        placed = np.isin(rows["kind"], _PLACED)
+            self.orders = np.concatenate(
+                (self.orders, np.zeros(max(highest + 1 - len(self.orders), len(self.orders)), _ORDER))
+            )
+        placed = at[is_placed]
         for name in ("instrument_id", "side", "price_ticks"):
-            self.orders[name][slots[placed]] = rows[name][placed]
-        leaves = np.where(rows["kind"] == EventKind.ORDER_CANCELED, 0, rows["leaves_lots"])
+            self.orders[name][slots[is_placed]] = rows[name][placed]
         # In order, both orders of a trade one after the other: numpy keeps the last value given to a place.
-        both = np.stack((slots, contra), axis=1).ravel()
-        after = np.stack((leaves, np.where(is_trade, rows["contra_leaves_lots"], 0)), axis=1).ravel()
+        both = np.empty(2 * len(at), np.int64)
+        both[::2], both[1::2] = slots, contra
+        after = np.empty(2 * len(at), np.int64)
+        after[::2] = words[at, _LEAVES] * (kinds != EventKind.ORDER_CANCELED)
+        after[1::2] = words[at, _CONTRA_LEAVES]
         self.orders["leaves_lots"][both] = after
         self.orders["leaves_lots"][0] = 0
 
     def _documents(self, events: batch.Events) -> None:
         rows = events.rows
-        for row in rows[(rows["kind"] >= EventKind.ASSET_DEFINED) & (rows["kind"] <= EventKind.INSTRUMENT_STATE_CHANGED)]:
+        for row in rows[
+            (rows["kind"] >= EventKind.ASSET_DEFINED) & (rows["kind"] <= EventKind.INSTRUMENT_STATE_CHANGED)
+        ]:
             kind, start = int(row["kind"]), int(row["document_offset"])
             if kind == EventKind.INSTRUMENT_STATE_CHANGED:
                 self.markets[int(row["instrument_id"])] = MarketState(int(row["state"]))
@@ -152,9 +171,6 @@ class View:
                 self.assets[document["name"]] = document
 
     def _trades(self, rows: batch.Rows) -> None:
-        if not len(rows):
-            return
-        self.instrument_id = int(rows["instrument_id"][-1])
-        for row in rows[-TAPE_ROWS:]:
-            side, qty_lots = Side(int(row["side"])), int(row["qty_lots"])
-            self.tape.append(Trade(int(row["time_ns"]), int(row["instrument_id"]), side, int(row["price_ticks"]), qty_lots))
+        if len(rows):
+            self.instrument_id = int(rows["instrument_id"][-1])
+            self._tape = np.concatenate((self._tape, rows[-TAPE_ROWS:]))[-TAPE_ROWS:]

@@ -1,10 +1,10 @@
-"""The picture of the venue in a terminal, and the plain line where there is none: pure functions of the view and the status."""
+"""The picture of the venue in a terminal, and the plain line where there is none, of the view and the status."""
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rich import box
 from rich.columns import Columns
@@ -15,11 +15,14 @@ from rich.text import Text
 
 from kk99.decimals import Precision
 from kk99.schema import EventKind, MarketState, Side
-from kk99.terminal.model import Level, Trade, View
+
+if TYPE_CHECKING:
+    from kk99.terminal.model import Level, Trade, View
 
 DEPTH: Final = 10
 TAPE: Final = 2 * DEPTH + 1
 _BAR_WIDTH: Final = 12
+_EIGHTHS: Final = " ▏▎▍▌▋▊▉"
 _BID, _ASK, _DIM, _TITLE = "green", "red", "bright_black", "bold cyan"
 
 
@@ -39,12 +42,15 @@ class Status:
     feed: str = ""
 
 
+_WHOLE: Final = Precision(1, 1, 0, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Shown:
     """The instrument that is shown: its name and how its ticks and lots read."""
 
-    name: str = "–"
-    precision: Precision = Precision(1, 1, 0, 0)
+    name: str = "-"
+    precision: Precision = _WHOLE
 
     @classmethod
     def of(cls, view: View) -> Shown:
@@ -60,12 +66,13 @@ def plain(view: View, status: Status) -> str:
     """Return one line about the venue."""
     shown = Shown.of(view)
     best = [view.ladder(view.instrument_id, side, 1) for side in (Side.BUY, Side.SELL)]
-    bid, ask = (shown.precision.price_text(levels[0].price_ticks) if levels else "–" for levels in best)
+    bid, ask = (shown.precision.price_text(levels[0].price_ticks) if levels else "-" for levels in best)
     p50, p99 = (value / 1e6 for value in view.latency_ns(50, 99))
     return (
         f"{status.run_s:6.1f} s  {shown.name} {bid} / {ask}  {status.commands_per_s:,.0f} commands/s  "
         f"{status.trades_per_s:,.0f} trades/s  seq {view.last_seq:,}  durable {status.durable_seq:,}  "
-        f"latency p50 {p50:.2f} ms, p99 {p99:.2f} ms  ring {status.ring_depth:,}  rejected {view.counts[EventKind.REJECTED]:,}"
+        f"latency p50 {p50:.2f} ms, p99 {p99:.2f} ms  ring {status.ring_depth:,}  "
+        f"rejected {view.counts[EventKind.REJECTED]:,}"
     )
 
 
@@ -76,7 +83,7 @@ def picture(view: View, status: Status) -> RenderableType:
     head = Text.assemble(
         ("KK99", "bold white on blue"), "  ", (shown.name, "bold"), "  ",
         (state.name.lower().replace("_", "-"), _BID if state == MarketState.OPEN else _ASK),
-        ("   " + _clock(view.time_ns), _DIM), (f"   up {status.run_s:,.0f} s", _DIM), (f"   {status.feed}", _DIM),
+        ("    " + _clock(view.time_ns), _DIM), (f"   up {status.run_s:,.0f} s", _DIM), (f"   {status.feed}", _DIM),
     )  # fmt: skip
     body = Table.grid(expand=True, padding=(0, 1))
     for ratio in (5, 4, 4):
@@ -93,7 +100,7 @@ def picture(view: View, status: Status) -> RenderableType:
 
 
 def _clock(time_ns: int) -> str:
-    return datetime.datetime.fromtimestamp(time_ns / 1e9, datetime.UTC).strftime("%H:%M:%S.%f")[:-3] if time_ns else "–"
+    return dt.datetime.fromtimestamp(time_ns / 1e9, dt.UTC).strftime("%H:%M:%S.%f")[:-3] if time_ns else "-"
 
 
 def _book(view: View, shown: Shown) -> Table:
@@ -108,7 +115,7 @@ def _book(view: View, shown: Shown) -> Table:
         table.add_row("")
     for level in reversed(asks):
         _level(table, level, shown, _ASK, largest)
-    spread = shown.precision.price_text(asks[0].price_ticks - bids[0].price_ticks) if asks and bids else "–"
+    spread = shown.precision.price_text(asks[0].price_ticks - bids[0].price_ticks) if asks and bids else "-"
     table.add_row(Text("spread", _DIM), Text(spread, _DIM))
     for level in bids:
         _level(table, level, shown, _BID, largest)
@@ -118,9 +125,13 @@ def _book(view: View, shown: Shown) -> Table:
 
 
 def _level(table: Table, level: Level, shown: Shown, style: str, largest: int) -> None:
-    bar = "█" * max(1, round(_BAR_WIDTH * level.qty_lots / largest))
+    full, part = divmod(max(1, round(8 * _BAR_WIDTH * level.qty_lots / largest)), 8)
+    bar = "█" * full + _EIGHTHS[part]
     table.add_row(
-        Text(shown.precision.price_text(level.price_ticks), style), shown.precision.qty_text(level.qty_lots), Text(str(level.orders), _DIM), Text(bar, style)
+        Text(shown.precision.price_text(level.price_ticks), style),
+        shown.precision.qty_text(level.qty_lots),
+        Text(str(level.orders), _DIM),
+        Text(bar, style),
     )
 
 
@@ -128,7 +139,7 @@ def _tape(view: View, shown: Shown) -> Table:
     table = Table(box=None, expand=True, header_style=_TITLE, padding=(0, 1))
     for title in ("time", "price", "quantity"):
         table.add_column(title, justify="right", no_wrap=True)
-    trades = [trade for trade in reversed(view.tape) if trade.instrument_id == view.instrument_id][:TAPE]
+    trades = view.tape(view.instrument_id, TAPE)
     for trade in trades:
         table.add_row(Text(_clock(trade.time_ns), _DIM), _price(trade, shown), shown.precision.qty_text(trade.qty_lots))
     for _ in range(TAPE - len(trades)):

@@ -256,7 +256,8 @@ def _extreme(choices: Choices) -> tuple[str, int]:
     """A field of a command, and a value at or near the ends of what it holds."""
     names = [name for name in schema.COMMAND.names or () if name not in {"seq", "time_ns", "kind"}]
     name = names[choices.pick(len(names))]
-    bounds = np.iinfo((schema.COMMAND.fields or {})[name][0])
+    assert schema.COMMAND.fields is not None
+    bounds = np.iinfo(schema.COMMAND.fields[name][0])
     values = (bounds.max, bounds.min, -1, 0, 1, 2, 1 << 31, 1 << 61, 1 << 62, bounds.max - 1, choices.pick(256) << 32)
     return name, min(max(int(values[choices.pick(len(values))]), int(bounds.min)), int(bounds.max))
 

@@ -31,7 +31,7 @@ def test_core_and_model_agree_on_every_event_and_every_state(items):
 
 
 @pytest.mark.parametrize("size", [7, schema.BATCH_ROWS_MAX])
-@settings(max_examples=20)
+@settings(max_examples=settings().max_examples // 4)
 @given(items=scenarios(100, 200))
 def test_core_and_model_agree_however_the_log_is_cut(size, items):
     """Batches of any size cause the events of single commands, and end in the same state hash."""

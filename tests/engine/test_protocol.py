@@ -1,12 +1,14 @@
 """The protocol: messages survive the way there and back, anything else is refused with a reason."""
 
+from pathlib import Path
+
 import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kk99 import protocol, schema
-from kk99.protocol import Hello, Kind, Message, ProtocolError, Welcome
+from kk99.protocol import BusyReason, ErrorCode, Hello, Kind, Message, ProtocolError, Welcome
 
 INT64 = st.integers(-(1 << 63), (1 << 63) - 1)
 
@@ -91,3 +93,10 @@ def test_endpoints():
     """A folder has three files, a TCP address three ports."""
     assert protocol.endpoint("/run/kk99", "query") == "ipc:///run/kk99/query"
     assert protocol.endpoint("tcp://127.0.0.1:7000", "events") == "tcp://127.0.0.1:7001"
+
+
+def test_the_reference_page_names_everything():
+    """Each kind, reason and code stands in the reference page with its number."""
+    page = (Path(__file__).parent.parent.parent / "docs" / "reference" / "engine-protocol.md").read_text()
+    for member in (*Kind, *BusyReason, *ErrorCode):
+        assert f"| {member.value} {member.name} |" in page

@@ -116,7 +116,7 @@ def test_lobster_faults_name_their_line(tmp_path, line, text):
     assert "line 2" in str(caught.value) or "row 2" in str(caught.value)
 
 
-@given(text=st.text(alphabet="0123456789,.-\n\"ax", max_size=80))
+@given(text=st.text(alphabet='0123456789,.-\n"ax', max_size=80))
 def test_lobster_garbage_never_crashes(tmp_path_factory, text):
     """Any text is a flow or an InputError."""
     path = tmp_path_factory.mktemp("lobster") / "message.csv"
@@ -195,7 +195,7 @@ def test_table_time_may_not_go_back(tmp_path):
         table.read(path, "X")
 
 
-@given(text=st.text(alphabet="0123456789,\n\"newcalbuy_-", max_size=120))
+@given(text=st.text(alphabet='0123456789,\n"newcalbuy_-', max_size=120))
 def test_table_garbage_never_crashes(tmp_path_factory, text):
     """Any text after a good first line is a flow or an InputError."""
     path = tmp_path_factory.mktemp("table") / "a.csv"
@@ -309,7 +309,9 @@ def test_capture_with_a_hole_is_refused(tmp_path, monkeypatch):
         read_capture(capture(tmp_path / "c.gz", SNAPSHOT, trade("99.0", "1", True, 2), depth(13, 14)), monkeypatch)
 
 
-@pytest.mark.parametrize("data", [b"", b"not gzip", gzip.compress(b"1 {}\n"), gzip.compress(b"x {}\n"), gzip.compress(b"1 [\n")])
+@pytest.mark.parametrize(
+    "data", [b"", b"not gzip", gzip.compress(b"1 {}\n"), gzip.compress(b"x {}\n"), gzip.compress(b"1 [\n")]
+)
 def test_what_is_no_capture_is_refused(tmp_path, data):
     """Bytes that are not gzip, lines that are not messages, and a capture without a snapshot raise InputError."""
     (tmp_path / "c.gz").write_bytes(data)

@@ -47,7 +47,12 @@ class PlainBook:
             del self.levels[side][price]
 
     def play(self, row):
-        order, side, price, qty = int(row["order"]), Side(int(row["side"])), int(row["price_ticks"]), int(row["qty_lots"])
+        order, side, price, qty = (
+            int(row["order"]),
+            Side(int(row["side"])),
+            int(row["price_ticks"]),
+            int(row["qty_lots"]),
+        )
         if row["op"] == CommandKind.ORDER_CANCEL:
             self.remove(order)
         elif row["op"] == CommandKind.ORDER_REPLACE:

@@ -71,7 +71,7 @@ def changed(field, seq):
 
 @pytest.mark.parametrize(
     ("field", "seq"),
-    [("qty_lots", 18), ("amount_units", 10), ("time_ns", 468), ("account_id", 64), ("document", 6), ("cold", 17)],
+    [("qty_lots", 18), ("amount_units", 10), ("time_ns", 468), ("account_id", 64), ("document", 6), ("cold", 16)],
 )
 @pytest.mark.parametrize("sizes", [(64,), (5,)])
 def test_one_other_command_is_found(left, tmp_path, field, seq, sizes):

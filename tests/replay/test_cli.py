@@ -125,7 +125,7 @@ def test_bisect_runs_another_program(data, tmp_path):
 def test_inspect_shows_commands_orders_trades_and_accounts(data):
     """Each of the four prints text for people and one object for programs."""
     assert answer(data, "inspect", "seq", 6)["command"]["document"]["name"] == "alice"
-    text = run(data, "inspect", "seq", 17)
+    text = run(data, "inspect", "seq", 16)
     assert "client_id" in text
     assert "ORDER_ACCEPTED" in text
     trade = answer(data, "inspect", "trade", 6)

@@ -15,8 +15,6 @@ VENUE = bytes(range(16))
 BY = {"actor": "ops", "reason": "test"}
 TIME_NS = 1_700_000_000_000_000_000
 STEP_NS = 1_000_000
-SETUP = 15
-"""Commands before trading begins."""
 ALICE, BOB = schema.VENUE_ACCOUNTS, schema.VENUE_ACCOUNTS + 1
 
 
