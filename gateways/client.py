@@ -19,7 +19,7 @@ import zmq
 from gateways.follower import Follower
 from gateways.query import Image, Query, connect
 from gateways.session import ClientSession
-from kk99 import batch, protocol
+from kk99 import batch, protocol, transport
 from kk99.errors import BusyError, ClientError
 from kk99.protocol import BusyReason, ErrorCode, Hello, Kind, Message, ProtocolError, Welcome
 
@@ -183,8 +183,9 @@ class Client:
         if self._refusal:
             raise ClientError(self._refusal)
         self._send()
-        if self._submit.poll(self._wait_ms(timeout_s), zmq.POLLIN):
-            self._take_answers()
+        if timeout_s > 0.0 and not transport.has_message(self._submit):
+            self._submit.poll(self._wait_ms(timeout_s), zmq.POLLIN)
+        if self._take_answers():
             self._send()
 
     # Events ---------------------------------------------------------------------------------------------------------
@@ -283,11 +284,7 @@ class Client:
 
     def _try_send(self, message: Message) -> bool:
         assert self._submit is not None
-        try:
-            self._submit.send_multipart(message.parts(), zmq.NOBLOCK, copy=False)
-        except zmq.Again:
-            return False
-        return True
+        return transport.send(self._submit, message.parts())
 
     def _send(self) -> None:
         now = time.monotonic()
@@ -315,16 +312,18 @@ class Client:
             self._hello_at = now
             self._stats.hellos += 1
 
-    def _take_answers(self) -> None:
+    def _take_answers(self) -> bool:
+        """Take all answers that are there; whether there was one."""
         assert self._submit is not None
-        while True:
+        is_any = False
+        while transport.has_message(self._submit):
+            is_any = True
             try:
-                message = protocol.decode(self._submit.recv_multipart(zmq.NOBLOCK))
-            except zmq.Again:
-                return
+                message = protocol.decode(transport.receive(self._submit))
             except ProtocolError as error:
                 raise ClientError(f"the engine sent no message of this protocol: {error}") from error
             self._take_answer(message)
+        return is_any
 
     def _take_answer(self, message: Message) -> None:
         session = self._session

@@ -14,7 +14,7 @@ import zmq
 
 from gateways.query import Query, Unreachable, connect
 from gateways.stream import Gap, Stream
-from kk99 import batch, protocol
+from kk99 import batch, protocol, transport
 from kk99.errors import ClientError
 
 _HWM: Final = 1_024
@@ -95,12 +95,12 @@ class Follower:
         return events
 
     def _receive(self) -> batch.Events | None:
-        try:
-            _, frame = self.socket.recv_multipart(zmq.NOBLOCK, copy=False)
-            return batch.decode_events(frame.buffer)
-        except zmq.Again:
+        if not transport.has_message(self.socket):
             return None
-        except (batch.FrameError, ValueError) as error:
+        try:
+            _, frame = transport.receive(self.socket)
+            return batch.decode_events(frame)
+        except ValueError as error:
             raise ClientError(f"the engine published no event frame: {error}") from error
 
     def _hold(self, frame: batch.Events, gap: Gap) -> bool:

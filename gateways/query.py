@@ -8,11 +8,13 @@ from typing import Any, Final
 
 import zmq
 
-from kk99 import batch, protocol, schema
+from kk99 import batch, protocol, schema, transport
 from kk99.errors import ClientError
 from kk99.protocol import Kind, Message, ProtocolError, Welcome
 
 READ_BYTES: Final = 4 << 20
+RECEIVED_BYTES_MAX: Final = batch.HEADER_SIZE + batch.FRAME_ROWS_MAX * schema.ROW_SIZE + batch.TAIL_BYTES_MAX
+"""The longest part that an engine may send: a frame of events."""
 _RETRY_S: Final = 0.02
 _HEARTBEAT_MS: Final = 1_000
 _LOOK_MS: Final = 20
@@ -31,6 +33,7 @@ def connect(context: zmq.Context[Any], kind: int, address: str, name: str, hwm: 
     """Return a connected socket; what is sent while there is no engine is refused, not queued."""
     socket: zmq.Socket[bytes] = context.socket(kind)
     socket.linger = 0
+    socket.maxmsgsize = RECEIVED_BYTES_MAX
     socket.sndhwm = socket.rcvhwm = hwm
     socket.immediate = 1
     socket.reconnect_ivl = 20
@@ -102,7 +105,7 @@ class Query:
         connect_s = self._timeout_s if connect_s is None else connect_s
         if not self._socket.poll(int(connect_s * 1000), zmq.POLLOUT):
             raise Unreachable(f"{self._address}: no engine answers within {connect_s} s")
-        self._socket.send_multipart(message.parts())
+        transport.send(self._socket, message.parts())
         return self._receive(expected)
 
     def _receive(self, expected: Kind) -> Message:
@@ -114,7 +117,7 @@ class Query:
                 self.close()
                 raise Unreachable(f"{self._address}: the engine did not answer")
         try:
-            reply = protocol.decode([frame.buffer for frame in self._socket.recv_multipart(copy=False)])
+            reply = protocol.decode(transport.receive(self._socket))
             if reply.kind == Kind.ERROR:
                 raise ClientError(f"the engine refused: {reply.document().get('text')}")
         except ProtocolError as error:

@@ -34,8 +34,8 @@ COMMAND_FIELDS: Final[dict[CommandKind, str]] = {
     CommandKind.CLOCK: "",
     CommandKind.SESSION_OPEN: "",
     CommandKind.SESSION_LOST: "target_lo",
-    CommandKind.ORDER_NEW: "account_id instrument_id side order_type time_in_force self_trade flags price_ticks qty_lots "
-    f"amount_units {_CLIENT_ID}",
+    CommandKind.ORDER_NEW: "account_id instrument_id side order_type time_in_force self_trade flags "
+    f"price_ticks qty_lots amount_units {_CLIENT_ID}",
     CommandKind.ORDER_REPLACE: f"account_id side flags target_lo target_hi price_ticks qty_lots {_CLIENT_ID}",
     CommandKind.ORDER_CANCEL: "account_id flags target_lo target_hi",
     CommandKind.MASS_CANCEL: "account_id instrument_id side",
@@ -122,7 +122,8 @@ def layout(row: np.dtype[np.void]) -> str:
         (offset, f"`{name}`", f"`{kind.str.lstrip('<|')}`", kind.itemsize)
         for name, (kind, offset, *_) in row.fields.items()
     ]
-    return table(("offset", "field", "type", "bytes"), sorted(items, key=lambda item: item[0]))
+    items.sort(key=lambda item: item[0])
+    return table(("offset", "field", "type", "bytes"), items)
 
 
 def kinds(enum: type[schema.Documented], fields: dict[CommandKind, str] | dict[EventKind, str]) -> str:
@@ -200,11 +201,13 @@ several faults is rejected for the first of them.
 
 def documents_page() -> str:
     """Return the page about documents."""
-    parts = [f"""# Documents
+    parts = [
+        f"""# Documents
 
 Commands from `{CommandKind(schema.FIRST_DOCUMENT_KIND).name}` on carry a msgpack map with text keys, at most
 {schema.DOCUMENT_BYTES_MAX:,} bytes. Bounds are of the value, of a text's length, or of the number of tiers; both ends
-are allowed."""]
+are allowed."""
+    ]
     for kind, fields in directory_fields.DOCUMENTS.items():
         parts.append(f"## {kind.name}\n\n{kind.__doc__}\n\n{_fields(fields)}")
     parts.append(f"## A tier\n\nEach map in the `tiers` of a fee schedule.\n\n{_fields(directory_fields.TIER)}")
@@ -240,8 +243,9 @@ Every bound of the venue is named, and has a test at its edge.
 
 def _text_of(statement: ast.stmt | None) -> str:
     """Return the text that a statement is, if it is one, on one line."""
-    is_text = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
-    return str(statement.value.value).replace("\n", " ") if is_text else ""
+    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+        return str(statement.value.value).replace("\n", " ")
+    return ""
 
 
 PAGES: Final[dict[str, Callable[[], str]]] = {

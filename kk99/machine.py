@@ -6,8 +6,7 @@ machine sees no clock, file or socket; the engine, replay and tests drive it ali
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 import numpy as np
 from blake3 import blake3
@@ -24,20 +23,19 @@ from kk99.schema import EventKind
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from kk99.batch import Commands, Events, Rows
+    from kk99.batch import Commands, Rows
 
 DIRECTORY_SECTION: Final = "directory"
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(NamedTuple):
     """What one call of `apply` did: the row to go on with, and the events.
 
     The events' rows are a view into the machine's buffer, valid until the next call.
     """
 
     next: int
-    events: Events
+    events: batch.Events
 
 
 class Sections:
@@ -127,15 +125,17 @@ class Machine:
 
     def apply(self, commands: Commands, start: int = 0) -> Applied:
         """Apply stamped command rows from `start` on, as many as the event buffer has room for."""
-        words, rows = self.state.words, commands.rows
+        scalars, rows = self.state.scalars, commands.rows
         previous = self.last_event
-        words[lay.S_EVENTS] = 0
+        scalars[lay.S_EVENTS] = 0
         self._tail.clear()
         handle, count = rows_handle(rows), len(rows)
         row = start
         while row < count:
             row = apply.apply_rows(self.state.handle, handle, row, count)
-            stop = words[lay.S_STOP]
+            stop = scalars[lay.S_STOP]
+            if stop == lay.STOP_DONE:
+                break
             if stop == lay.STOP_DOCUMENT:
                 self._document(rows, handle, row, commands.tail)
                 row += 1
@@ -144,10 +144,10 @@ class Machine:
             elif stop == lay.STOP_BROKEN:
                 message = f"row {row} is seq {rows[row]['seq']} at {rows[row]['time_ns']} after {self.seq} at {self.time_ns}"
                 raise InvariantError(message)
-        events = self.state.events[: int(words[lay.S_EVENTS])]
+        events = self.state.events[: scalars[lay.S_EVENTS]]
         return Applied(row, batch.Events(events, bytes(self._tail), previous, self.seq))
 
-    def apply_all(self, commands: Commands) -> Events:
+    def apply_all(self, commands: Commands) -> batch.Events:
         """Apply all command rows; the events own their memory."""
         previous, row = self.last_event, 0
         rows: list[Rows] = []
@@ -257,7 +257,7 @@ class Machine:
         machine.state.load(tables)
         return machine
 
-    def image(self) -> Events:
+    def image(self) -> batch.Events:
         """Return the whole state at `seq` as event rows, from which a gateway begins."""
         return image.of(self.state, self.directory.documents(), self.seq, self.time_ns)
 

@@ -14,9 +14,10 @@ import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, Self
 
-from kk99.errors import EngineError, InputError
+from journal.reader import Reader
+from kk99.errors import EngineError, InputError, KK99Error
 from kk99.paths import DataDir
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ READY_S: Final = 600.0
 """A first start compiles, and a long journal is replayed."""
 STOP_S: Final = 60.0
 _POLL_S: Final = 0.02
+_LAST_WORDS_BYTES: Final = 4096
 _PR_SET_PDEATHSIG: Final = 1
 
 
@@ -36,7 +38,7 @@ class Child:
     def __init__(self, name: str, arguments: list[str], log: Path) -> None:
         self.name, self.log = name, log
         with log.open("ab") as output:
-            self._from = output.tell()
+            self._start = self._from = output.tell()
             self.process = subprocess.Popen(  # noqa: S603 - our own command
                 [sys.executable, "-m", "kk99.cli", *arguments],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
@@ -56,12 +58,18 @@ class Child:
         """Raise `EngineError` if it has ended."""
         status = self.process.poll()
         if status is not None:
-            raise EngineError(f"the {self.name} ended with status {status}: {self.last_words()} (see {self.log})")
+            raise self.end(status)
+
+    def end(self, status: int) -> EngineError:
+        """Return the error that it ended with a status."""
+        if status < 0:
+            return EngineError(f"the {self.name} was killed by {signal.Signals(-status).name} (see {self.log})")
+        return EngineError(f"the {self.name} ended with status {status}: {self.last_words()} (see {self.log})")
 
     def last_words(self) -> str:
         """Return the last line of its log."""
         with self.log.open("rb") as lines:
-            lines.seek(max(0, self.log.stat().st_size - 4096))
+            lines.seek(max(self._start, self.log.stat().st_size - _LAST_WORDS_BYTES))
             words = lines.read().decode(errors="replace").strip().splitlines()
         return words[-1].removeprefix("kk99: ") if words else "it said nothing"
 
@@ -105,10 +113,31 @@ class Venue:
         self.engine: Child | None = None
         self.feed: Child | None = None
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self.stop()
+        except KK99Error:
+            if kind is None:  # else what went wrong first is the news
+                raise
+
+    def launch_engine(self) -> Child:
+        """Start the engine and do not wait for it."""
+        arguments = ["engine", "--data", str(self.paths.root), "--json-log"]
+        self.engine = Child("engine", arguments, self._logs / "engine.log")
+        return self.engine
+
+    def kill_engine(self) -> None:
+        """End the engine at once, as a power cut would end it."""
+        assert self.engine is not None
+        engine, self.engine = self.engine, None
+        engine.kill()
+
     def start_engine(self, tell: Callable[[str], None], should_stop: Callable[[], bool]) -> bool:
         """Start the engine and wait until it serves clients, telling what it does; False when told to stop before."""
-        data = str(self.paths.root)
-        engine = self.engine = Child("engine", ["engine", "--data", data, "--json-log"], self._logs / "engine.log")
+        engine = self.launch_engine()
         deadline = time.monotonic() + READY_S
         while time.monotonic() < deadline:
             for line in engine.new_lines():
@@ -149,19 +178,17 @@ class Venue:
             if self.engine is not None:
                 engine, self.engine = self.engine, None
                 if status := engine.stop():
-                    raise EngineError(
-                        f"the engine ended with status {status}: {engine.last_words()} (see {engine.log})"
-                    )
+                    raise engine.end(status)
 
-    def state(self, *, from_snapshot: bool = True) -> dict[str, Any]:
-        """Return what a replay of the journal comes to, its state hash and sequence among it; the engine is down."""
-        command = [sys.executable, "-m", "kk99.cli", "replay", "run", "--data", str(self.paths.root), "--json"]
-        command += ["--from-snapshot", "newest"] if from_snapshot else []
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own command
-        if done.returncode:
-            raise EngineError(f"the journal can't be replayed: {done.stderr.strip() or done.stdout.strip()}")
-        answer: dict[str, Any] = json.loads(done.stdout)
-        return answer
+    def state(self) -> tuple[int, str]:
+        """Return sequence and state hash that the newest good snapshot and the journal after it come to."""
+        from replay import run  # noqa: PLC0415 - importing the core takes a while; the engine shall have started by then
+
+        with Reader(self.paths.journal) as reader:
+            machine = run.nearest(self.paths, reader, reader.head().seq)
+            for _ in run.drive(machine, run.pieces(reader.batches(machine.seq + 1))):
+                pass
+            return machine.seq, machine.state_hash().hex()
 
 
 def progress_of(line: str) -> str:
@@ -171,5 +198,5 @@ def progress_of(line: str) -> str:
     except ValueError:
         return ""
     if entry.get("event") == "kernel":
-        return f"compiling {entry['part']} ({entry['done']} of {entry['of']})"
+        return f"kernel: {entry['part']} ({entry['done']} of {entry['of']})"
     return str(entry.get("text", "")) if entry.get("event") == "recovery" else ""

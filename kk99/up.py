@@ -75,10 +75,12 @@ class Watcher:
             raise
         now, view = time.monotonic(), self.view
         looked = (view.last_seq, int(view.counts.sum()), int(view.counts[EventKind.TRADE]))
-        rates = [(new - old) / max(now - self._looked_at, 1e-9) for new, old in zip(looked, self._looked, strict=True)]
+        between_s = max(now - self._looked_at, 1e-9)
+        commands, events, trades = ((new - old) / between_s for new, old in zip(looked, self._looked, strict=True))
         self._looked, self._looked_at = looked, now
         self.status = Status(
-            now - self._began_at, *rates, stats["durable_seq"], stats["ring_depth"], stats["ring_rows"],
+            now - self._began_at, commands, events, trades,
+            stats["durable_seq"], stats["ring_depth"], stats["ring_rows"],
             commit_us(stats["commit_us_buckets"]), self._feed_text,
         )  # fmt: skip
 
@@ -89,16 +91,17 @@ class Watcher:
             self.follow(time.monotonic() + 0.05)
         self.look()
 
-    def summary(self, state: dict[str, Any]) -> dict[str, Any]:
-        """Return the summary of the run; `state` is what a replay of the journal came to."""
-        counts, last_seq = self.view.counts, state["seq"]
+    def summary(self, last_seq: int, state_hash: str) -> dict[str, Any]:
+        """Return the summary of the run; the arguments are what a replay of the journal came to."""
+        counts = self.view.counts
         refused = int(counts[EventKind.REJECTED]), int(counts[EventKind.DUPLICATE])
         commands = last_seq - self.first_seq
         p50_ns, p99_ns = self.view.latency_ns(50, 99)
         return {
             "commands": commands, "accepted": commands - sum(refused), "rejected": refused[0], "duplicates": refused[1],
-            "trades": int(counts[EventKind.TRADE]), "seconds": round(self.status.run_s, 3), "first_seq": self.first_seq + 1,
-            "last_seq": last_seq, "durable_seq": last_seq, "state_hash": state["state_hash"],
+            "trades": int(counts[EventKind.TRADE]), "seconds": round(self.status.run_s, 3),
+            "first_seq": self.first_seq + 1, "last_seq": last_seq, "durable_seq": last_seq,
+            "state_hash": state_hash,
             "latency_p50_us": p50_ns // 1000, "latency_p99_us": p99_ns // 1000,
         }  # fmt: skip
 
@@ -167,7 +170,7 @@ def save_picture(watcher: Watcher, target: Path) -> None:
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False)
 @click.option("--data", type=click.Path(path_type=Path), default=Path("var"), envvar="KK99_DATA", show_default=True)
 @click.option("--speed", type=SPEED, default="1", show_default=True, help="Of the feed; 1 is real time.")
 @click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="End after so many seconds.")
@@ -180,8 +183,7 @@ def up(
     should_stop = Stopper()
     file = file or config_path(RECORDING)
     tell = (lambda _: None) if as_json else click.echo
-    venue = Venue(data)
-    try:
+    with Venue(data) as venue:
         if not venue.start_engine(tell, should_stop):
             return
         rate = "full speed" if speed == float("inf") else "real time" if speed == 1 else f"{speed:g} times real time"
@@ -193,9 +195,7 @@ def up(
         venue.stop_feed()
         watcher.catch_up()
         watcher.client.close()
-    finally:
-        venue.stop()
-    summary = watcher.summary(venue.state())
+    summary = watcher.summary(*venue.state())
     if as_json:
         click.echo(json.dumps(summary))
     else:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -19,7 +19,8 @@ from kk99 import schema
 from kk99.errors import InputError, JournalError, SnapshotError
 from kk99.machine import Machine
 from kk99.schema import Flag
-from replay import columns, documents, run
+from replay import documents, run
+from replay.inspect import journaled
 from replay.stored import StoredEvents
 from snapshots import store
 
@@ -57,10 +58,6 @@ class Comparison:
     equal_to_seq: int
     compared: list[str]
     difference: Difference | None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        return asdict(self)
 
 
 _Taken = tuple["batch.Rows", "batch.Rows", list[bytes]]
@@ -162,14 +159,13 @@ def _first_wrong(left: _Taken, right: _Taken) -> int:
 def _differs(left: batch.Rows, right: batch.Rows) -> npt.NDArray[np.bool_]:
     """Return which rows differ, as far as both go: bool (n,)."""
     count = min(len(left), len(right))
-    one, other = (side[:count].view(np.int64).reshape(count, -1) for side in (left, right))
+    one, other = (side[:count].view(np.int64).reshape(count, schema.ROW_WORDS) for side in (left, right))
     return np.asarray((one != other).any(axis=1))
 
 
 def _shown(reader: Reader, seq: int) -> dict[str, Any]:
-    piece = next(run.pieces(reader.batches(seq, seq)))
-    rows = piece.commands.rows
-    return columns.described(rows[rows["seq"] == seq][0], piece.commands.tail)
+    command, cold, _ = journaled(reader, seq)
+    return command | ({"cold": cold} if cold else {})
 
 
 def _compare_events(left: DataDir, right: DataDir, compared: list[str]) -> Difference | None:

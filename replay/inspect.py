@@ -98,16 +98,20 @@ def command(data: DataDir, reader: Reader, seq: int) -> Command:
     for step in run.drive(machine, run.ahead(run.pieces(reader.batches(machine.seq + 1, seq))), to_seq=seq):
         rows = step.events.rows
         made += [columns.described(row, step.events.tail) for row in rows[rows["cause_seq"] == seq]]
+    row, cold, (last_seq, digest) = journaled(reader, seq)
+    return Command(row, cold, last_seq, digest.hex(), made)
+
+
+def journaled(reader: Reader, seq: int) -> tuple[dict[str, Any], dict[str, Any], tuple[int, bytes]]:
+    """Return a command of the log, its cold row (or nothing), and the end of its batch: last seq and hash."""
     piece = next(run.pieces(reader.batches(seq, seq)))
     rows = piece.commands.rows
     at = int(np.flatnonzero(rows["seq"] == seq)[0])
-    row = rows[at]
     cold: dict[str, Any] = {}
-    if row["flags"] & Flag.HAS_COLD:
+    if rows[at]["flags"] & Flag.HAS_COLD:
         before = int(np.count_nonzero(rows["flags"][:at] & Flag.HAS_COLD))
         cold = columns.described(piece.commands.cold[before], b"")
-    last_seq, digest = next(end for end in piece.ends if end[0] >= seq)
-    return Command(columns.described(row, piece.commands.tail), cold, last_seq, digest.hex(), made)
+    return columns.described(rows[at], piece.commands.tail), cold, piece.ends[0]
 
 
 def order(reader: Reader, order_id: int, progress: Callable[[int], None]) -> list[dict[str, Any]]:

@@ -76,20 +76,19 @@ class _Glue:
     """Frames of small batches, put together until they are a piece."""
 
     def __init__(self) -> None:
-        self.rows: list[Any] = []
-        self.cold: list[Any] = []
+        self.rows: list[memoryview] = []
+        self.cold: list[memoryview] = []
         self.ends: list[tuple[int, bytes]] = []
         self.row_count = 0
 
-    def add(self, one: JournalBatch, cold_count: int) -> None:
-        """Put a batch without a tail to those held."""
-        frame = one.frame
-        rows_end = batch.HEADER_SIZE + one.count * schema.ROW_SIZE
+    def add(self, frame: memoryview, row_count: int, end: tuple[int, bytes]) -> None:
+        """Put a frame without a tail to those held."""
+        rows_end = batch.HEADER_SIZE + row_count * schema.ROW_SIZE
         self.rows.append(frame[batch.HEADER_SIZE : rows_end])
-        if cold_count:
+        if len(frame) > rows_end:
             self.cold.append(frame[rows_end:])
-        self.row_count += one.count
-        self.ends.append((one.last_seq, one.hash))
+        self.row_count += row_count
+        self.ends.append(end)
 
     def take(self) -> Piece:
         """Return all of them as one piece."""
@@ -109,15 +108,17 @@ def pieces(batches: Iterable[JournalBatch]) -> Iterator[Piece]:
     glue = _Glue()
     try:
         for one in batches:
-            cold_count, tail_size = _sizes(one)
-            alone = tail_size > 0 or one.count >= GLUE_BELOW_ROWS
-            if glue.row_count and (alone or glue.row_count + one.count > PIECE_ROWS):
+            frame, first_seq, row_count = one.frame, one.first_seq, one.count
+            tail_size = _tail_size(frame, first_seq, row_count)
+            alone = tail_size > 0 or row_count >= GLUE_BELOW_ROWS
+            if glue.row_count and (alone or glue.row_count + row_count > PIECE_ROWS):
                 yield glue.take()
                 glue = _Glue()
+            end = (first_seq + row_count - 1, one.hash)
             if alone:
-                yield Piece(_decode(one.frame, one.first_seq), ((one.last_seq, one.hash),))
+                yield Piece(_decode(frame, first_seq), (end,))
             else:
-                glue.add(one, cold_count)
+                glue.add(frame, row_count, end)
     except JournalError:  # what is good before the damage is still to be applied
         if glue.row_count:
             yield glue.take()
@@ -126,21 +127,19 @@ def pieces(batches: Iterable[JournalBatch]) -> Iterator[Piece]:
         yield glue.take()
 
 
-def _sizes(one: JournalBatch) -> tuple[int, int]:
-    """Return the cold rows and the tail bytes of a batch's frame, having checked that it is as long as it says."""
-    if len(one.frame) < batch.HEADER_SIZE:
-        raise CorruptionError(one.first_seq, f"{len(one.frame)} bytes are too few for a frame")
-    magic, content, _, fingerprint, row_count, cold_count, tail_size, _ = _HEAD.unpack_from(one.frame)
-    if (magic, content, row_count) != (batch.MAGIC, batch.COMMANDS, one.count):
-        raise CorruptionError(one.first_seq, f"not a frame of {one.count} commands")
+def _tail_size(frame: memoryview, first_seq: int, count: int) -> int:
+    """Return the bytes of a frame's tail, having checked that it holds so many commands and is as long as it says."""
+    if len(frame) < batch.HEADER_SIZE:
+        raise CorruptionError(first_seq, f"{len(frame)} bytes are too few for a frame")
+    magic, content, _, fingerprint, row_count, cold_count, tail_size, _ = _HEAD.unpack_from(frame)
+    if (magic, content, row_count) != (batch.MAGIC, batch.COMMANDS, count):
+        raise CorruptionError(first_seq, f"not a frame of {count} commands")
     if fingerprint != schema.FINGERPRINT:
-        raise CorruptionError(
-            one.first_seq, f"schema {fingerprint:016x} where this release has {schema.FINGERPRINT:016x}"
-        )
+        raise CorruptionError(first_seq, f"schema {fingerprint:016x}, not {schema.FINGERPRINT:016x}")
     size = batch.HEADER_SIZE + (row_count + cold_count) * schema.ROW_SIZE + tail_size
-    if len(one.frame) != size:
-        raise CorruptionError(one.first_seq, f"a frame of {len(one.frame)} bytes whose header promises {size}")
-    return cold_count, tail_size
+    if len(frame) != size:
+        raise CorruptionError(first_seq, f"a frame of {len(frame)} bytes whose header promises {size}")
+    return int(tail_size)
 
 
 def _decode(frame: bytes | memoryview, first_seq: int) -> batch.Commands:

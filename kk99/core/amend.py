@@ -104,7 +104,7 @@ def order_replace(m: Any, c: Any, at: int) -> None:
         leaves = qty - (load(m, order_at + lay.O_QTY) - old_leaves)
     kept = price == old_price and leaves <= old_leaves
     rates = load(m, order_at + lay.O_RATES)
-    taker_ppm = load(m, order_at + lay.O_TAKER_PPM)
+    taker_ppm = 0
     old_hold = ledger.order_hold(m, instrument_at, side, old_price, old_leaves, high(rates))
     if not kept:
         today = entry.rates_of(m, instrument_at, account_id)
@@ -138,7 +138,7 @@ def order_replace(m: Any, c: Any, at: int) -> None:
     store(m, order_at + lay.O_PRICE, price)
     store(m, order_at + lay.O_LEAVES, leaves)
     store(m, order_at + lay.O_RATES, rates)
-    store(m, order_at + lay.O_TAKER_PPM, taker_ppm)
+    store(m, lay.S_TAKER_PPM, taker_ppm)
     entry.accepted(m, E_REPLACED, order_at, 0, held)
     entry.aggress(m, slot, price, 0, linked=True)
 

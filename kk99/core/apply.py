@@ -42,6 +42,9 @@ K_ACCOUNT_STATE = K.ACCOUNT_STATE.value
 K_REFERENCE_PRICE = K.REFERENCE_PRICE.value
 K_TRADE_BUST = K.TRADE_BUST.value
 WINDOW_MASK = schema.SESSION_WINDOW - 1
+SELL = schema.Side.SELL.value
+ACCOUNT_MASK = schema.ACCOUNTS_MAX - 1
+INSTRUMENT_MASK = schema.INSTRUMENTS_MAX - 1
 TAKEN = 0
 ANSWERED = -1
 LOOKAHEAD_FROM = 8192  # live orders from which their records no longer stay in the nearest caches
@@ -83,52 +86,83 @@ def _session(m: Any, c: Any, at: int, kind: int) -> int:
 
 
 @inlined
+def _hash_at(m: Any, c: Any, at: int, client_lo: int) -> int:
+    """Return the hash of the client id at a word of a command."""
+    return index.hash_of(m, high(load(c, at + output.C_OWNER)), load(c, at + client_lo), load(c, at + client_lo + 1))
+
+
+@inlined
 def _look_ahead(m: Any, c: Any, at: int, end: int) -> None:
-    """Fetch what the commands ahead will touch: first index buckets, then what they point to, then its neighbours."""
-    far = at + 16 * ROW_WORDS
-    if far < end:
-        _prefetch_buckets(m, c, far)
-    near = at + 8 * ROW_WORDS
-    if near < end:
-        _prefetch_entries(m, c, near)
+    """Fetch the bucket in which a new order's client id is sought a few commands on."""
+    near = at + 6 * ROW_WORDS
+    if near < end and load(c, near + output.C_KINDS) & 0xFF == K_ORDER_NEW:
+        index.prefetch_closed(m, _hash_at(m, c, near, output.C_CLIENT_LO))
 
 
 @inlined
-def _prefetch_buckets(m: Any, c: Any, at: int) -> None:
-    kinds = load(c, at + output.C_KINDS)
-    account_id = high(load(c, at + output.C_OWNER))
-    if (kinds >> 40) & BY_CLIENT_ID != 0:
-        hashed = index.hash_of(m, account_id, load(c, at + output.C_TARGET_LO), load(c, at + output.C_TARGET_HI))
-        index.prefetch_order(m, hashed)
-    elif kinds & 0xFF == K_ORDER_NEW:
-        hashed = index.hash_of(m, account_id, load(c, at + output.C_CLIENT_LO), load(c, at + output.C_CLIENT_HI))
-        index.prefetch_order(m, hashed)
-        index.prefetch_closed(m, hashed)
+def _look_deep(m: Any, c: Any, at: int, end: int) -> None:
+    """Of a large book, fetch in three steps what the commands ahead will touch, each step by what the one before fetched."""
+    if at + 18 * ROW_WORDS < end:
+        _fetch_buckets(m, c, at + 18 * ROW_WORDS)
+        _fetch_records(m, c, at + 11 * ROW_WORDS)
+        _fetch_neighbours(m, c, at + 5 * ROW_WORDS)
 
 
 @inlined
-def _prefetch_entries(m: Any, c: Any, at: int) -> None:
+def _fetch_buckets(m: Any, c: Any, at: int) -> None:
+    """Fetch index buckets, the account and the price's leaf."""
     kinds = load(c, at + output.C_KINDS)
-    account_id = high(load(c, at + output.C_OWNER))
+    owner = load(c, at + output.C_OWNER)
     if (kinds >> 40) & BY_CLIENT_ID != 0:
-        hashed = index.hash_of(m, account_id, load(c, at + output.C_TARGET_LO), load(c, at + output.C_TARGET_HI))
-        slot = index.first_order(m, hashed)
-        prefetch(m, lay.ORDERS + slot * lay.ORDER_WORDS)
-        prefetch(m, lay.ORDERS + slot * lay.ORDER_WORDS + 8)
+        index.prefetch_order(m, _hash_at(m, c, at, output.C_TARGET_LO))
     else:
         prefetch(m, lay.ORDERS + (load(c, at + output.C_TARGET_LO) & orders.SLOT_MASK) * lay.ORDER_WORDS)
+    if kinds & 0xFF == K_ORDER_NEW:
+        index.prefetch_order(m, _hash_at(m, c, at, output.C_CLIENT_LO))
+        prefetch(m, lay.ACCOUNTS + (high(owner) & ACCOUNT_MASK) * lay.ACCOUNT_WORDS)
+        index.prefetch_balance(m, _held_balance(m, kinds, owner))
+        ladder.prefetch_leaf(m, _book_guess(kinds, owner), load(c, at + output.C_PRICE))
 
 
 @inlined
-def _prefetch_neighbours(m: Any, c: Any, at: int) -> None:
+def _book_guess(kinds: int, owner: int) -> int:
+    """Return the place of the book that a new order names, of whatever instrument: only for prefetching."""
+    return lay.BOOKS + ((low(owner) & INSTRUMENT_MASK) * 2 + ((kinds >> 8) & 0xFF == SELL)) * lay.BOOK_WORDS
+
+
+@inlined
+def _held_balance(m: Any, kinds: int, owner: int) -> int:
+    """Return the owner word of the balance that a new order holds."""
+    instrument_at = lay.INSTRUMENTS + (low(owner) & INSTRUMENT_MASK) * lay.INSTRUMENT_WORDS
+    return pair(high(owner), load(m, instrument_at + (lay.I_BASE if (kinds >> 8) & 0xFF == SELL else lay.I_QUOTE)))
+
+
+@inlined
+def _fetch_records(m: Any, c: Any, at: int) -> None:
+    """Fetch the order that is meant; of a new order the balance, the account's newest order and the price level."""
     kinds = load(c, at + output.C_KINDS)
-    slot = load(c, at + output.C_TARGET_LO) & orders.SLOT_MASK
-    if (kinds >> 40) & BY_CLIENT_ID != 0:
-        account_id = high(load(c, at + output.C_OWNER))
-        hashed = index.hash_of(m, account_id, load(c, at + output.C_TARGET_LO), load(c, at + output.C_TARGET_HI))
-        slot = index.first_order(m, hashed)
-    order_at = lay.ORDERS + slot * lay.ORDER_WORDS
-    if slot == 0 or load(m, order_at + lay.O_ID) <= 0:
+    slot = _target_guess(m, c, at)
+    prefetch(m, lay.ORDERS + slot * lay.ORDER_WORDS)
+    prefetch(m, lay.ORDERS + slot * lay.ORDER_WORDS + 8)
+    if kinds & 0xFF == K_ORDER_NEW:
+        owner = load(c, at + output.C_OWNER)
+        prefetch(m, lay.BALANCES + index.first_balance(m, _held_balance(m, kinds, owner)) * lay.BALANCE_WORDS)
+        account_at = lay.ACCOUNTS + (high(owner) & ACCOUNT_MASK) * lay.ACCOUNT_WORDS
+        prefetch(m, lay.ORDERS + high(load(m, account_at + lay.C_LIST)) * lay.ORDER_WORDS + 8)
+        level = ladder.level_guess(m, _book_guess(kinds, owner), load(c, at + output.C_PRICE))
+        prefetch(m, lay.LEVELS + level * lay.LEVEL_WORDS)
+
+
+@inlined
+def _fetch_neighbours(m: Any, c: Any, at: int) -> None:
+    """Fetch the order's neighbours at its price and of its account, its level and balance; of a new order its level's last."""
+    kinds = load(c, at + output.C_KINDS)
+    if kinds & 0xFF == K_ORDER_NEW:
+        level = ladder.level_guess(m, _book_guess(kinds, load(c, at + output.C_OWNER)), load(c, at + output.C_PRICE))
+        prefetch(m, lay.ORDERS + high(load(m, lay.LEVELS + level * lay.LEVEL_WORDS + lay.V_QUEUE)) * lay.ORDER_WORDS)
+        return
+    order_at = lay.ORDERS + _target_guess(m, c, at) * lay.ORDER_WORDS
+    if load(m, order_at + lay.O_ID) <= 0:
         return
     queue = load(m, order_at + lay.O_QUEUE)
     links = load(m, order_at + lay.O_LIST)
@@ -138,6 +172,15 @@ def _prefetch_neighbours(m: Any, c: Any, at: int) -> None:
     prefetch(m, lay.ORDERS + high(links) * lay.ORDER_WORDS + 8)
     prefetch(m, lay.LEVELS + low(load(m, order_at + lay.O_LEVEL)) * lay.LEVEL_WORDS)
     prefetch(m, lay.BALANCES + low(load(m, order_at + lay.O_BALANCES)) * lay.BALANCE_WORDS)
+    prefetch(m, lay.ACCOUNTS + low(load(m, order_at + lay.O_OWNER)) * lay.ACCOUNT_WORDS)
+
+
+@inlined
+def _target_guess(m: Any, c: Any, at: int) -> int:
+    """Return the slot that a command probably targets, or 0."""
+    if (load(c, at + output.C_KINDS) >> 40) & BY_CLIENT_ID != 0:
+        return index.first_order(m, _hash_at(m, c, at, output.C_TARGET_LO))
+    return load(c, at + output.C_TARGET_LO) & orders.SLOT_MASK
 
 
 @inlined
@@ -200,8 +243,8 @@ def apply_rows(m: Any, c: Any, start: int, count: int) -> int:
             store(m, lay.S_STOP, lay.STOP_EVENTS)
             break
         _look_ahead(m, c, at, end)
-        if deep and at + 4 * ROW_WORDS < end:
-            _prefetch_neighbours(m, c, at + 4 * ROW_WORDS)
+        if deep:
+            _look_deep(m, c, at, end)
         kind = load(c, at + output.C_KINDS) & 0xFF
         _begin(m, c, at, seq, kind)
         code = _session(m, c, at, kind)

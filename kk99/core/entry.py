@@ -272,7 +272,7 @@ def order_new(m: Any, c: Any, at: int) -> None:
     store(m, order_at + lay.O_ENTRY_SEQ, load(m, lay.HEADER + lay.H_SEQ))
     store(m, order_at + lay.O_LIST, 0)
     store(m, order_at + lay.O_LEVEL, 0)
-    store(m, order_at + lay.O_TAKER_PPM, high(rates))
+    store(m, lay.S_TAKER_PPM, high(rates))
     if has_client:
         index.add_order(m, slot)
     ledger.hold(m, balance_slot, held)

@@ -48,6 +48,18 @@ def prefetch_order(m: Any, hashed: int) -> None:
 
 
 @inlined
+def first_balance(m: Any, owner: int) -> int:
+    """Return the first slot in a balance's bucket, or 0."""
+    return load_half(m, lay.BALANCE_HEADS, _bucket(m, lay.X_BALANCES, hash_of(m, 0, owner, 0)))
+
+
+@inlined
+def prefetch_balance(m: Any, owner: int) -> None:
+    """Fetch a balance's bucket."""
+    prefetch(m, lay.BALANCE_HEADS + (_bucket(m, lay.X_BALANCES, hash_of(m, 0, owner, 0)) >> 1))
+
+
+@inlined
 def prefetch_closed(m: Any, hashed: int) -> None:
     """Fetch a hash's bucket of ended ids."""
     prefetch(m, _closed_bucket(hashed))
@@ -82,7 +94,7 @@ def _split_orders(m: Any) -> None:
     while slot != 0:
         link_at = lay.order(slot) + lay.O_LEVEL
         following = load_high(m, link_at)
-        if _order_hash(m, slot) & (2 * mask + 1) == source:
+        if load(m, lay.order(slot) + lay.O_HASH) & (2 * mask + 1) == source:
             store_high(m, link_at, kept)
             kept = slot
         else:
@@ -181,7 +193,9 @@ def was_used(m: Any, account_id: int, client_lo: int, client_hi: int) -> bool:
 @kernel
 def add_order(m: Any, slot: int) -> None:
     """Index a live order by the client id in its record."""
-    bucket = _bucket(m, lay.X_ORDERS, _order_hash(m, slot))
+    hashed = _order_hash(m, slot)
+    bucket = _bucket(m, lay.X_ORDERS, hashed)
+    store(m, lay.order(slot) + lay.O_HASH, hashed)
     store_high(m, lay.order(slot) + lay.O_LEVEL, load_half(m, lay.ORDER_HEADS, bucket))
     store_half(m, lay.ORDER_HEADS, bucket, slot)
     entries = load(m, lay.X_ORDERS + lay.X_ENTRIES) + 1
@@ -208,7 +222,7 @@ def add_closed(m: Any, hashed: int, position: int, ended: int) -> None:
 def end_order(m: Any, slot: int) -> None:
     """Move the client id of an order from the live ones to the window of ended ones; the oldest leaves the window."""
     at = lay.order(slot)
-    hashed = _order_hash(m, slot)
+    hashed = load(m, at + lay.O_HASH)
     bucket = _bucket(m, lay.X_ORDERS, hashed)
     here = load_half(m, lay.ORDER_HEADS, bucket)
     if here == slot:
@@ -252,7 +266,7 @@ def add_balance(m: Any, slot: int) -> None:
 @kernel
 def find_balance(m: Any, owner: int) -> int:
     """Return the slot of the balance of an account (low half) in an asset (high half), or 0."""
-    slot = load_half(m, lay.BALANCE_HEADS, _bucket(m, lay.X_BALANCES, hash_of(m, 0, owner, 0)))
+    slot = first_balance(m, owner)
     while slot != 0:
         if load(m, lay.balance(slot) + lay.B_OWNER) == owner:
             return slot

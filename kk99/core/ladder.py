@@ -27,6 +27,7 @@ from kk99.core.memory import (
     low,
     lowest_bit,
     pair,
+    prefetch,
     store,
     store_half,
     store_low,
@@ -92,6 +93,30 @@ def _leaf_of(m: Any, book_at: int, price: int) -> int:
             node = child
         shift -= 6
     return node
+
+
+@inlined
+def _leaf_guess(m: Any, book_at: int, price: int) -> int:
+    """Return the leaf of a price if it was lately used, else 0; any price, only for prefetching."""
+    known = load(m, book_at + lay.L_LEAVES + ((price >> 6) & (lay.LEAVES_KNOWN - 1)))
+    return low(known) if high(known) == price >> 6 else 0
+
+
+@inlined
+def prefetch_leaf(m: Any, book_at: int, price: int) -> None:
+    """Fetch what a price's leaf knows of it."""
+    leaf_at = lay.NODES + _leaf_guess(m, book_at, price) * lay.NODE_WORDS
+    prefetch(m, leaf_at)
+    prefetch(m, leaf_at + lay.D_CHILDREN + ((price & 63) >> 1))
+
+
+@inlined
+def level_guess(m: Any, book_at: int, price: int) -> int:
+    """Return the level of a price if it is easily found, else 0; any price, only for prefetching."""
+    leaf_at = lay.NODES + _leaf_guess(m, book_at, price) * lay.NODE_WORDS
+    if load(m, leaf_at + lay.D_BITS) & bit(price & 63) == 0:
+        return 0
+    return _child(m, leaf_at, price & 63)
 
 
 @kernel

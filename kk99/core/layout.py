@@ -53,6 +53,7 @@ S_COMMAND_KIND: Final = SCRATCH + 4  # shifted into place
 S_CLIENT_SEQ: Final = SCRATCH + 5
 S_SESSION: Final = SCRATCH + 6  # id and epoch
 S_BUDGET: Final = SCRATCH + 7  # what is left of a budget order's money
+S_TAKER_PPM: Final = SCRATCH + 9  # of the aggressor
 S_SALT: Final = SCRATCH + 8  # odd, this process's own: keys the index
 S_LEVEL_TOP: Final = SCRATCH + 12
 S_LEVEL_FREE: Final = SCRATCH + 13
@@ -150,7 +151,7 @@ O_NOTIONAL: Final = 11  # of what is filled
 O_ENTRY_SEQ: Final = 12
 O_LEVEL: Final = 13  # derived; with the next order in its index bucket (high)
 O_LIST: Final = 14  # next and previous (high) of its account, oldest first
-O_TAKER_PPM: Final = 15
+O_HASH: Final = 15  # derived: of the client id
 
 # Ended client ids (primary, a ring) -----------------------------------------------------------------------------------
 CLOSED_WORDS: Final = 4

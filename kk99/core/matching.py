@@ -96,7 +96,7 @@ def _record(m: Any, trade_id: int, taker_at: int, maker_at: int, side: int, pric
     store(m, at + lay.T_MAKER_ORDER, load(m, maker_at + lay.O_ID))
     store(m, at + lay.T_PRICE, price)
     store(m, at + lay.T_QTY, qty)
-    store(m, at + lay.T_RATES, pair(load(m, taker_at + lay.O_TAKER_PPM), low(load(m, maker_at + lay.O_RATES))))
+    store(m, at + lay.T_RATES, pair(load(m, lay.S_TAKER_PPM), low(load(m, maker_at + lay.O_RATES))))
     store(m, at + lay.T_BURN_PPM, burn_ppm)
     store(m, at + lay.T_BUSTED, 0)
 
@@ -108,7 +108,7 @@ def fill(m: Any, instrument_at: int, taker_at: int, maker: int, side: int, limit
     price = load(m, maker_at + lay.O_PRICE)
     notional = price * qty * load(m, instrument_at + lay.I_TICK_LOT_UNITS)
     burn_ppm = load(m, lay.schedule(load(m, instrument_at + lay.I_SCHEDULE)) + lay.F_BURN_PPM)
-    taker_fee = ledger.fee(notional, load(m, taker_at + lay.O_TAKER_PPM))
+    taker_fee = ledger.fee(notional, load(m, lay.S_TAKER_PPM))
     maker_fee = ledger.maker_fee_of(notional, low(load(m, maker_at + lay.O_RATES)), taker_fee)
     burned = ledger.fee(taker_fee + maker_fee, burn_ppm)
     if side == BUY:
@@ -143,10 +143,10 @@ def fill(m: Any, instrument_at: int, taker_at: int, maker: int, side: int, limit
 
 
 @inlined
-def _affordable(m: Any, instrument_at: int, taker_at: int, price: int) -> int:
+def _affordable(m: Any, instrument_at: int, price: int) -> int:
     """Return the lots that what is left of the budget buys at a price, fee included."""
     budget = load(m, lay.S_BUDGET)
-    divisor = PPM + load(m, taker_at + lay.O_TAKER_PPM)
+    divisor = PPM + load(m, lay.S_TAKER_PPM)
     whole = budget // divisor
     notional = whole * PPM + (budget - whole * divisor) * PPM // divisor
     lots = notional // (price * load(m, instrument_at + lay.I_TICK_LOT_UNITS))
@@ -221,7 +221,7 @@ def match(m: Any, slot: int, limit: int) -> int:
             continue
         price = load(m, maker_at + lay.O_PRICE)
         qty = load(m, maker_at + lay.O_LEAVES)
-        qty = min(qty, _affordable(m, instrument_at, taker_at, price) if budget else load(m, taker_at + lay.O_LEAVES))
+        qty = min(qty, _affordable(m, instrument_at, price) if budget else load(m, taker_at + lay.O_LEAVES))
         if qty == 0:
             reason = R_BUDGET_SPENT
             break

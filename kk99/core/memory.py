@@ -179,6 +179,29 @@ else:
             return types.void(types.int64, types.int64, types.int64), codegen
 
         @intrinsic
+        def load_half(typing_context: Any, memory: Any, base: Any, position: Any) -> Any:
+            """Return a signed half word: `position` counts halves from the word `base`."""
+
+            def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+                words = builder.gep(builder.inttoptr(args[0], ir.IntType(64).as_pointer()), [args[1]])
+                halves = builder.bitcast(words, ir.IntType(32).as_pointer())
+                return builder.sext(builder.load(builder.gep(halves, [args[2]])), ir.IntType(64))
+
+            return types.int64(types.int64, types.int64, types.int64), codegen
+
+        @intrinsic
+        def store_half(typing_context: Any, memory: Any, base: Any, position: Any, half: Any) -> Any:
+            """Set a half word: `position` counts halves from the word `base`."""
+
+            def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+                words = builder.gep(builder.inttoptr(args[0], ir.IntType(64).as_pointer()), [args[1]])
+                halves = builder.bitcast(words, ir.IntType(32).as_pointer())
+                builder.store(builder.trunc(args[3], ir.IntType(32)), builder.gep(halves, [args[2]]))
+                return context.get_dummy_value()
+
+            return types.void(types.int64, types.int64, types.int64, types.int64), codegen
+
+        @intrinsic
         def prefetch(typing_context: Any, memory: Any, index: Any) -> Any:
             """Hint that the word's cache line is soon needed."""
 
@@ -248,20 +271,21 @@ def store_high(memory: Any, index: int, half: int) -> None:
     store(memory, index, (load(memory, index) & 0xFFFFFFFF) | (half << 32))
 
 
-@inlined
-def load_half(memory: Any, base: int, position: int) -> int:
-    """Return a signed half word: `position` counts halves from the word `base`."""
-    word = load(memory, base + (position >> 1))
-    return word >> 32 if position & 1 else low(word)
+if LANE != "jit":
 
+    @inlined
+    def load_half(memory: Any, base: int, position: int) -> int:
+        """Return a signed half word: `position` counts halves from the word `base`."""
+        word = load(memory, base + (position >> 1))
+        return word >> 32 if position & 1 else low(word)
 
-@inlined
-def store_half(memory: Any, base: int, position: int, half: int) -> None:
-    """Set a half word: `position` counts halves from the word `base`."""
-    if position & 1:
-        store_high(memory, base + (position >> 1), half)
-    else:
-        store_low(memory, base + (position >> 1), half)
+    @inlined
+    def store_half(memory: Any, base: int, position: int, half: int) -> None:
+        """Set a half word: `position` counts halves from the word `base`."""
+        if position & 1:
+            store_high(memory, base + (position >> 1), half)
+        else:
+            store_low(memory, base + (position >> 1), half)
 
 
 @inlined

@@ -23,6 +23,7 @@ KILLED = schema.AccountState.KILLED.value
 R_KILL_SWITCH = schema.CancelReason.KILL_SWITCH.value
 BUY = schema.Side.BUY.value
 VENUE_ACCOUNTS = schema.VENUE_ACCOUNTS
+NOTIONAL_MAX = schema.AMOUNT_MAX // 2
 TRADE_WINDOW = schema.TRADE_WINDOW
 STATE_SHIFT = schema.shift_of(schema.COMMAND, "state")
 
@@ -188,6 +189,8 @@ def trade_change(m: Any, c: Any, at: int, bust: int) -> int:
             return R.QTY_INVALID.value
         if qty > old_qty:
             return R.QTY_ABOVE_MAX.value
+        if price > NOTIONAL_MAX // (qty * load(m, instrument_at + lay.I_TICK_LOT_UNITS)):
+            return R.NOTIONAL_ABOVE_MAX.value
     _repost(m, trade_at, old_price, old_qty, -1)
     if _repost(m, trade_at, price, qty, 1) != 0:
         _repost(m, trade_at, price, qty, -1)

@@ -87,11 +87,11 @@ def order_event(m: Any, kind: int, reason: int, order_at: int, leaves: int, amou
     side = load(m, order_at + lay.O_TERMS) & 0xFF
     order_id = load(m, order_at + lay.O_ID)
     at = begin(m, kind | side << 8 | reason << REASON_SHIFT, owner >> 32, low(owner), 0, order_id)
-    store(m, at + 7, 0)
+    store(m, at + 7, load(m, lay.S_CLIENT_SEQ))
     store(m, at + 8, load(m, order_at + lay.O_PRICE))
     store(m, at + 9, load(m, order_at + lay.O_QTY))
     store(m, at + 10, leaves)
-    store(m, at + 11, 0)
+    store(m, at + 11, load(m, lay.S_SESSION))
     store(m, at + 12, load(m, order_at + lay.O_CLIENT_LO))
     store(m, at + 13, load(m, order_at + lay.O_CLIENT_HI))
     store(m, at + 14, 0)

@@ -27,13 +27,13 @@ _MAP_NORESERVE: Final = 0x4000  # Linux; Python 3.11's mmap does not name it
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A primary table: where it begins, how many words are in use, and which word of each record is derived."""
+    """A primary table: where it begins, how many words are in use, and which words of each record are derived."""
 
     name: str
     base: int
     words: Callable[[Words], int]
     record_words: int = 1
-    derived: int = -1
+    derived: tuple[int, ...] = ()
 
 
 def _counted(header: int, record_words: int, most: int | None = None) -> Callable[[Words], int]:
@@ -50,9 +50,9 @@ TABLES: Final = (
     Table("schedules", lay.SCHEDULES, _counted(lay.H_SCHEDULES, lay.SCHEDULE_WORDS)),
     Table("instruments", lay.INSTRUMENTS, _counted(lay.H_INSTRUMENTS, lay.INSTRUMENT_WORDS)),
     Table("accounts", lay.ACCOUNTS, _counted(lay.H_ACCOUNTS, lay.ACCOUNT_WORDS)),
-    Table("balances", lay.BALANCES, _counted(lay.H_BALANCES, lay.BALANCE_WORDS), lay.BALANCE_WORDS, lay.B_CHAIN),
+    Table("balances", lay.BALANCES, _counted(lay.H_BALANCES, lay.BALANCE_WORDS), lay.BALANCE_WORDS, (lay.B_CHAIN,)),
     Table("sessions", lay.SESSIONS, _counted(lay.H_SESSIONS, lay.SESSION_WORDS)),
-    Table("orders", lay.ORDERS, _counted(lay.H_ORDER_TOP, lay.ORDER_WORDS), lay.ORDER_WORDS, lay.O_LEVEL),
+    Table("orders", lay.ORDERS, _counted(lay.H_ORDER_TOP, lay.ORDER_WORDS), lay.ORDER_WORDS, (lay.O_LEVEL, lay.O_HASH)),
     Table("closed", lay.CLOSED, _counted(lay.H_CLOSED, lay.CLOSED_WORDS, schema.CLIENT_ID_WINDOW)),
     Table("trades", lay.TRADES, _counted(lay.H_TRADES, lay.TRADE_WORDS, schema.TRADE_WINDOW)),
     Table("work", lay.WORK, _counted(lay.H_WORK_LAST, lay.WORK_WORDS, schema.WORK_QUEUE_MAX)),
@@ -63,7 +63,8 @@ TABLES: Final = (
 class State:
     """One core's memory.
 
-    `words` is all of it as int64 words; `handle` is what kernels take for it in this lane.
+    `words` is all of it as int64 words, `scalars` the same for single words, which is faster; `handle` is what kernels take
+    for it in this lane.
     """
 
     def __init__(self) -> None:
@@ -71,6 +72,7 @@ class State:
         self._map = mmap.mmap(-1, lay.MEMORY_WORDS * 8, flags=flags)
         self._map.madvise(mmap.MADV_HUGEPAGE)
         self.words: Words = np.frombuffer(self._map, np.int64)
+        self.scalars = memoryview(self._map).cast("q")
         self.handle: Any = self.words.ctypes.data if LANE == "jit" else self.words
         self.words[lay.S_SALT] = int.from_bytes(os.urandom(7), "little") | 1
         for control in (lay.X_ORDERS, lay.X_BALANCES):
@@ -84,7 +86,7 @@ class State:
 
     def header(self, word: int) -> int:
         """Return a word of the header."""
-        return int(self.words[lay.HEADER + word])
+        return self.scalars[lay.HEADER + word]
 
     def records(self, base: int, count: int, record_words: int) -> Words:
         """Return the first records of a table as a view, int64 (count, record_words)."""
@@ -107,7 +109,7 @@ def words_handle(words: Words) -> Any:
 def rows_handle(rows: npt.NDArray[np.void]) -> Any:
     """Return what kernels take for command rows in this lane."""
     if LANE == "jit":
-        return rows.__array_interface__["data"][0]
+        return rows.ctypes.data
     return np.array(rows).view(np.int64).reshape(-1)
 
 
@@ -139,8 +141,8 @@ class Copies:
     def mask(self) -> None:
         """Zero what is derived, so that equal states are equal bytes."""
         for table in TABLES:
-            if table.derived >= 0:
-                self.tables[table.name].reshape(-1, table.record_words)[:, table.derived] = 0
+            for word in table.derived:
+                self.tables[table.name].reshape(-1, table.record_words)[:, word] = 0
 
 
 ENTRIES: Final = (

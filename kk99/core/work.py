@@ -63,8 +63,6 @@ def _finish(m: Any, at: int) -> None:
         load(m, at + lay.W_SESSION),
     )
     output.finish(m, event, 0, load(m, at + lay.W_CANCELED), 0, 0, 0, 0)
-    store(m, event + 7, 0)
-    store(m, event + 11, 0)
     add(m, lay.HEADER + lay.H_WORK_FIRST, 1)
     store(m, lay.HEADER + lay.H_WORK_CURSOR, -1)
 
@@ -115,7 +113,11 @@ def work_on(m: Any) -> None:
     """Do a command's units of the pending work."""
     kind = load(m, lay.S_COMMAND_KIND)
     origin = load(m, lay.S_ORIGIN)
+    client_seq = load(m, lay.S_CLIENT_SEQ)
+    session = load(m, lay.S_SESSION)
     store(m, lay.S_COMMAND_KIND, 0)
+    store(m, lay.S_CLIENT_SEQ, 0)
+    store(m, lay.S_SESSION, 0)
     units = UNITS
     while pending(m):
         at = lay.work(load(m, lay.HEADER + lay.H_WORK_FIRST))
@@ -139,6 +141,8 @@ def work_on(m: Any) -> None:
             _visit_listed(m, at, cursor)
     store(m, lay.S_COMMAND_KIND, kind)
     store(m, lay.S_ORIGIN, origin)
+    store(m, lay.S_CLIENT_SEQ, client_seq)
+    store(m, lay.S_SESSION, session)
 
 
 @kernel

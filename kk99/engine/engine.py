@@ -11,7 +11,6 @@ process, and from then on nothing leaves.
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import threading
 import time
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 import zmq
 
-from kk99 import schema
+from kk99 import schema, transport
 from kk99.engine import sockets
 from kk99.engine.clock import StampClock
 from kk99.engine.keeper import Keeper
@@ -170,7 +169,7 @@ class Engine:
             lambda: ports.free_bytes(settings.data_dir),
         )  # fmt: skip
         self._ingress_server = IngressServer(
-            self._submit_socket, self._sequencer, self._ingress_wake, self._journal.signal, counters
+            self._submit_socket, self._sequencer, self._ingress_wake, self._hand_over, counters
         )
         self._query_server = QueryServer(
             self._query_socket, self._query_wake, store, self.progress, counters, recovered.venue_id,
@@ -183,9 +182,13 @@ class Engine:
             if epoch:
                 self._sequencer.lease_at_start(session_id, "", epoch, last_client_seq)
 
+    def _hand_over(self) -> None:
+        """Have what ingress put into the ring journaled."""
+        if self._ring.head_seq != self._ring.cut_seq and not self._journal.step_now(self._core, self._output):
+            self._journal.signal.set()
+
     def _publish(self, frame: bytes) -> None:
-        with contextlib.suppress(zmq.Again):
-            self._events_socket.send_multipart([EVENTS_TOPIC, frame], zmq.NOBLOCK, copy=False)
+        transport.send(self._events_socket, [EVENTS_TOPIC, frame])
 
     def _ask_image(self) -> None:
         self._keeper.image_wanted = True

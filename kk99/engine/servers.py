@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from kk99.engine.keeper import Image
     from kk99.engine.ports import EventStore
-    from kk99.engine.progress import Counters, Progress, Signal
+    from kk99.engine.progress import Counters, Progress
     from kk99.engine.sequencer import Reply, Sequencer
 
 WAITING_MS: Final = 1
@@ -48,12 +48,17 @@ class IngressServer:
     """Moves messages between the submit socket and the sequencer."""
 
     def __init__(
-        self, socket: zmq.Socket[bytes], sequencer: Sequencer, wake: Wake, journal: Signal, counters: Counters
+        self,
+        socket: zmq.Socket[bytes],
+        sequencer: Sequencer,
+        wake: Wake,
+        hand_over: Callable[[], None],
+        counters: Counters,
     ) -> None:
         self._socket = socket
         self._sequencer = sequencer
         self._wake = wake
-        self._journal = journal
+        self._hand_over = hand_over
         self._counters = counters
         self._poller = zmq.Poller()
         self._poller.register(socket, zmq.POLLIN)
@@ -61,16 +66,17 @@ class IngressServer:
 
     def step(self) -> None:
         """Wait for something to do, and do it."""
-        self._poller.poll(WAITING_MS if self._sequencer.is_waiting else IDLE_MS)
+        ready = self._poller.poll(WAITING_MS if self._sequencer.is_waiting else IDLE_MS)
         began_ns = time.perf_counter_ns()
-        self._wake.clear()
+        if ready and ready[-1][0] == self._wake.fileno():
+            self._wake.clear()
         sequencer = self._sequencer
         replies: list[Reply] = []
         for peer, parts in receive_round(self._socket):
             replies += sequencer.on_message(peer, parts)
-        self._journal.set()
+        self._hand_over()
         replies += sequencer.turn()
-        self._journal.set()
+        self._hand_over()
         for peer, message in replies:
             send_to(self._socket, peer, message.parts())
         self._counters.ingress_ns += time.perf_counter_ns() - began_ns

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import zmq
 
-from kk99 import protocol
+from kk99 import protocol, transport
 from kk99.errors import EngineError
 
 if TYPE_CHECKING:
@@ -75,21 +75,16 @@ def bind(context: zmq.Context[Any], kind: int, settings: EngineSettings, name: s
 def receive_round(socket: zmq.Socket[bytes]) -> list[tuple[bytes, list[memoryview]]]:
     """Return the (connection, parts) messages that are there, up to a bound, without copying them."""
     messages: list[tuple[bytes, list[memoryview]]] = []
-    while len(messages) < _MESSAGES_PER_ROUND:
-        try:
-            frames = socket.recv_multipart(zmq.NOBLOCK, copy=False)
-        except zmq.Again:
-            break
-        messages.append((frames[0].bytes, [frame.buffer for frame in frames[1:]]))
+    while len(messages) < _MESSAGES_PER_ROUND and transport.has_message(socket):
+        peer, *parts = transport.receive(socket)
+        messages.append((peer.tobytes(), parts))
     return messages
 
 
 def send_to(socket: zmq.Socket[bytes], peer: bytes, parts: Sequence[Any]) -> bool:
     """Send to a connection without waiting; False when it has no room now (one that is gone counts as sent)."""
     try:
-        socket.send_multipart([peer, *parts], zmq.NOBLOCK, copy=False)
-    except zmq.Again:
-        return False
+        return transport.send(socket, [peer, *parts])
     except zmq.ZMQError as error:
         if error.errno != zmq.EHOSTUNREACH:
             raise

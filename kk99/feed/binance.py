@@ -91,7 +91,7 @@ class Converter:
 
     def grow(self, side: Side, price_ticks: int, time_ns: int) -> None:
         """Add what is missing from the level's true total at the back of its queue, unless it would cross."""
-        level = self.script.levels[side].get(price_ticks, ())
+        level = tuple(self.script.levels[side].get(price_ticks, ()))
         missing = self.true[side].get(price_ticks, 0) - sum(order.leaves_lots for order in level)
         if missing <= 0:
             return
@@ -144,11 +144,16 @@ def read(path: Path, instrument: str, tick: Decimal, lot: Decimal) -> Flow:
     The flow's notes say how many trades the capture has from there, and what the author had to add. Raises
     `InputError`.
     """
-    converter = Converter(tick, lot)
-    messages = list(_messages(path))
+    try:
+        return _flow(list(_messages(path)), Converter(tick, lot), instrument)
+    except (KeyError, TypeError, IndexError, ValueError, InputError) as error:
+        raise InputError(f"{path}: not a capture that can be played: {error}") from error
+
+
+def _flow(messages: list[tuple[int, dict[str, Any]]], converter: Converter, instrument: str) -> Flow:
     start = next((index for index, (_, message) in enumerate(messages) if "lastUpdateId" in message), None)
     if start is None:
-        raise InputError(f"{path}: no depth snapshot")
+        raise InputError("no depth snapshot")
     start_ns, snapshot = messages[start]
     converter.snapshot(snapshot, 0)
     for _, message in messages[:start]:  # diffs that arrived before the snapshot they follow
@@ -181,12 +186,13 @@ def _messages(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     number = 0
     try:
         with gzip.open(path, "rt", encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
+            for line in lines:
+                number += 1
                 time_ns, _, text = line.partition(" ")
                 message = json.loads(text)
                 yield int(time_ns), message.get("data", message)
     except (OSError, EOFError, ValueError, AttributeError) as error:
-        raise InputError(f"{path}: line {number + 1}: {error}") from error
+        raise InputError(f"{path}: line {max(number, 1)}: {error}") from error
 
 
 def _whole(text: str, step: Decimal) -> int:

@@ -27,12 +27,12 @@ class FileGroup(click.Group):
         return super().parse_args(ctx, args)
 
 
-class Speed(click.ParamType):
-    """How fast to play: a factor above 0, or max (None)."""
+class Speed(click.ParamType[float]):
+    """How fast to play: a factor above 0, or max (infinite)."""
 
     name = "factor|max"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return the factor, or infinity for max."""
         if value == "max":
             return float("inf")

@@ -1,9 +1,9 @@
 """LOBSTER message files (NASDAQ order by order) as flow: CSV, maybe gzipped, no header line.
 
 Columns: seconds after midnight, type (1 new, 2 partial cancel, 3 delete, 4 execution of a visible order, 5 of a
-hidden one, 6 cross, 7 halt), order id, size, price times 10,000, side of the resting order (1 buy, -1 sell). An execution
-becomes a taker's IOC order that meets exactly that order. Hidden executions and crosses never stood in the book and
-are counted, as is whatever concerns an order that was entered before the file began.
+hidden one, 6 cross, 7 halt), order id, size, price times 10,000, side of the resting order (1 buy, -1 sell).
+An execution becomes a taker's IOC order that meets exactly that order. Hidden executions and crosses never stood in the
+book and are counted, as is whatever concerns an order that was entered before the file began.
 """
 
 from __future__ import annotations
@@ -108,7 +108,8 @@ def read(path: Path, instrument: str) -> Flow:
     number = 0
     try:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="ascii", newline="") as lines:
-            for number, fields in enumerate(csv.reader(lines), 1):
+            for fields in csv.reader(lines):
+                number += 1
                 converter.line(fields)
     except (OSError, EOFError, ValueError, csv.Error, InputError) as error:
         raise InputError(f"{path}: line {max(number, 1)}: {error}") from error

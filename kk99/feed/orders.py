@@ -34,13 +34,13 @@ def read(path: Path, instrument: str) -> Flow:
     """Return the flow of a benchmark file."""
     try:
         with zstandard.open(path, "rb") as stream:
-            header = stream.read(HEADER.size)
-            magic, version, count = HEADER.unpack(header)
-            if magic != MAGIC or version != 1 or not 0 < count <= ROWS_MAX:
-                raise InputError("not a benchmark flow of version 1")
-            body = stream.read(count * RECORD.itemsize + 1)
-    except (OSError, struct.error, zstandard.ZstdError, InputError) as error:
+            magic, version, count = HEADER.unpack(stream.read(HEADER.size))
+            is_known = magic == MAGIC and version == 1 and 0 < count <= ROWS_MAX
+            body = stream.read(count * RECORD.itemsize + 1) if is_known else b""
+    except (OSError, struct.error, zstandard.ZstdError) as error:
         raise InputError(f"{path}: {error}") from error
+    if not is_known:
+        raise InputError(f"{path}: not a benchmark flow of version 1")
     if len(body) != count * RECORD.itemsize:
         raise InputError(f"{path}: {len(body)} bytes where the header promises {count * RECORD.itemsize}")
     records = np.frombuffer(body, RECORD)

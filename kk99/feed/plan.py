@@ -120,9 +120,9 @@ def _commands(flow: Flow, clearing: int, instrument_id: int, name: str) -> npt.N
     styles = np.zeros((len(Style), 3), np.uint8)
     for style, fields in _STYLES.items():
         styles[style] = fields
-    style = np.where(new, source["style"], 0)
+    chosen = np.where(new, source["style"], 0)
     for place, column in enumerate(("order_type", "time_in_force", "flags")):
-        body[column] = np.where(new, styles[style, place], 0)
+        body[column] = np.where(new, styles[chosen, place], 0)
     body["flags"] |= np.where(change, Flag.TARGET_CLIENT_ID, 0).astype(np.uint8)
     body["flags"] |= np.where(replace, Flag.QTY_IS_LEAVES, 0).astype(np.uint8)
     body["client_id_lo"], body["client_id_hi"] = new * source["order"].astype(np.int64), new * client_id_hi

@@ -31,7 +31,7 @@ def opposite(side: Side) -> Side:
 
 
 class Script:
-    """The instructions so far (tuples as ROW), the orders that stand after them, the levels touched (yours to clear)."""
+    """The instructions so far (tuples as ROW), the orders that stand after them, the levels touched (to be cleared)."""
 
     def __init__(self, makers: int, takers: int) -> None:
         """Accounts 0 to makers-1 quote, the next `takers` accounts take."""

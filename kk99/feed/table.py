@@ -41,11 +41,7 @@ def read(path: Path, instrument: str) -> Flow:
     try:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8", newline="") as lines:
             table = csv.DictReader(lines, strict=True)
-            unknown = set(table.fieldnames or ()) - set(COLUMNS)
-            if unknown or not {"op", "account"} <= set(table.fieldnames or ()):
-                raise InputError(
-                    f"the first line names the columns, among {', '.join(COLUMNS)}; op and account are needed"
-                )
+            _check_names(set(table.fieldnames or ()))
             for fields in table:
                 number = table.line_num
                 records.append(_record(fields, accounts))
@@ -55,6 +51,11 @@ def read(path: Path, instrument: str) -> Flow:
         return Flow(rows_of(records), instrument, tuple(accounts)).check()
     except InputError as error:
         raise InputError(f"{path}: {error} (row 1 is the line after the names)") from error
+
+
+def _check_names(names: set[str]) -> None:
+    if names - set(COLUMNS) or not {"op", "account"} <= names:
+        raise InputError(f"the first line names the columns, among {', '.join(COLUMNS)}; op and account are needed")
 
 
 def _record(fields: dict[Any, Any], accounts: dict[str, int]) -> tuple[int, ...]:

@@ -218,3 +218,35 @@ def test_numbers_of_schedules_and_assets_stay_below_their_bounds(both):
     assert [row["kind"] for row in rows] == [EventKind.FEE_SCHEDULE_DEFINED, EventKind.REJECTED]
     rows = both.run(*[make.asset(f"a{number}") for number in range(schema.ASSETS_MAX)])
     assert count(rows, EventKind.REJECTED, RejectCode.CAPACITY_REACHED) == 3
+
+
+def test_a_withdrawal_whose_fee_doubles_it_does_not_overflow():
+    """The greatest amount with a fee of all of it is more than any balance."""
+    both = Both()
+    free = {"maker_ppm": 0, "taker_ppm": 0}
+    both.run(
+        make.schedule("double", {**free, "withdrawal_ppm": schema.PPM}),
+        make.asset("DEAR", 18, "double"),
+        make.deposit(A, 3, schema.AMOUNT_MAX),
+    )
+    (row,) = both.run(make.withdraw(A, 3, schema.AMOUNT_MAX))
+    assert row["reason"] == RejectCode.FUNDS_INSUFFICIENT
+    (row,) = both.run(make.withdraw(A, 3, schema.AMOUNT_MAX // 2))
+    assert row["kind"] == EventKind.WITHDRAWN
+
+
+@pytest.mark.parametrize("fee_schedule", ["", "high"])
+@pytest.mark.parametrize("seller", [A, B])
+def test_a_correction_under_later_limits_does_not_overflow(seller, fee_schedule):
+    """A large trade given a price that only later limits allow is refused if its notional passes AMOUNT_MAX / 2."""
+    qty = RICH // 16
+    both = Both(max_price_ticks=1, max_qty_lots=schema.QTY_LOTS_MAX, fee_schedule=fee_schedule)
+    both.fund()
+    both.run(make.order_new(seller, 1, Side.SELL, 2 * qty, 1), make.order_new(A, 1, Side.BUY, qty, 1))
+    both.run(make.instrument_change("BTC/USD", max_price_ticks=schema.PRICE_TICKS_MAX, max_qty_lots=1))
+    edge = schema.AMOUNT_MAX // 2 // qty
+    for price in (2, 8, edge, edge + 1, 2 * edge, 4 * edge, 8 * edge, 16 * edge, schema.PRICE_TICKS_MAX):
+        (row,) = both.run(make.trade_correct(1, price, qty))
+        assert (row["reason"] == RejectCode.NOTIONAL_ABOVE_MAX) == (price > edge)
+    both.run(make.trade_correct(1, edge, 1), make.trade_bust(1))
+    both.machine.check_all()

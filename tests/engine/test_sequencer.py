@@ -11,7 +11,7 @@ from kk99.config import EngineSettings
 from kk99.engine.clock import StampClock
 from kk99.engine.progress import Counters, Progress
 from kk99.engine.ring import Ring
-from kk99.engine.sequencer import Sequencer
+from kk99.engine.sequencer import ACK_NS, ACK_ROWS, Sequencer
 from kk99.engine.sessions import Hellos
 from kk99.protocol import BusyReason, ErrorCode, Hello, Kind, Message, Welcome
 from kk99.schema import CommandKind
@@ -167,8 +167,25 @@ def test_frames_are_stamped_and_acknowledged_when_durable(world):
     rows = world.run_stages()
     assert [int(row["seq"]) for row in rows] == [head + 1, head + 2, head + 3]
     assert {int(row["time_ns"]) for row in rows} == {world.now_ns}
+    world.elapsed_ns += ACK_NS
     assert reply_of(world.sequencer.turn()) == (Kind.ACK, 3, head + 3, 4)
     assert world.sequencer.turn() == []
+
+
+def test_many_rows_are_acknowledged_at_once(world):
+    """ACK_ROWS durable rows are acknowledged without delay, fewer when ACK_NS have passed."""
+    world.elapsed_ns += ACK_NS
+    world.sequencer.turn()
+    world.submit(1, ACK_ROWS)
+    world.sequencer.turn()
+    world.run_stages()
+    assert reply_of(world.sequencer.turn())[:2] == (Kind.ACK, ACK_ROWS)
+    world.submit(ACK_ROWS + 1, ACK_ROWS - 1)
+    world.run_stages()
+    assert world.sequencer.turn() == []
+    assert world.sequencer.is_waiting
+    world.elapsed_ns += ACK_NS
+    assert reply_of(world.sequencer.turn())[:2] == (Kind.ACK, 2 * ACK_ROWS - 1)
 
 
 def test_a_gap_is_busy_until_it_is_filled(world):

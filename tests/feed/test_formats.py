@@ -27,6 +27,7 @@ NEW, REPLACE, CANCEL, STATE = (
 
 
 def lines(path, *texts):
+    """A file of these lines."""
     path.write_text("".join(f"{text}\n" for text in texts))
     return path
 
@@ -37,7 +38,7 @@ def brief(flow):
     return [tuple(int(row[name]) for name in fields) for row in flow.rows]
 
 
-# LOBSTER ----------------------------------------------------------------------------------------------------------------
+# LOBSTER ------------------------------------------------------------------------------------------------------------
 
 LOBSTER_LINES = (
     "34200.000000001,1,11,100,5853300,1",
@@ -127,7 +128,7 @@ def test_lobster_garbage_never_crashes(tmp_path_factory, text):
         return
 
 
-# Tables -----------------------------------------------------------------------------------------------------------------
+# Tables -------------------------------------------------------------------------------------------------------------
 
 
 def test_table_reads_what_the_reference_shows(tmp_path):
@@ -206,7 +207,7 @@ def test_table_garbage_never_crashes(tmp_path_factory, text):
         return
 
 
-# Benchmark flows ----------------------------------------------------------------------------------------------------------
+# Benchmark flows ----------------------------------------------------------------------------------------------------
 
 
 def test_benchmark_flow_is_read_whole():
@@ -218,6 +219,7 @@ def test_benchmark_flow_is_read_whole():
 
 
 def benchmark_file(path, *records, magic=orders.MAGIC, version=1, count=None):
+    """A benchmark flow of these records."""
     body = b"".join(struct.pack("<BBBBIQQqq", *record) for record in records)
     header = orders.HEADER.pack(magic, version, len(records) if count is None else count)
     path.write_bytes(zstandard.compress(header + body))
@@ -258,7 +260,7 @@ def test_benchmark_garbage_is_refused(tmp_path):
             orders.read(tmp_path / "b.bin.zst", "X")
 
 
-# Captures ---------------------------------------------------------------------------------------------------------------
+# Captures -----------------------------------------------------------------------------------------------------------
 
 
 def capture(path, *messages):
@@ -272,14 +274,17 @@ SNAPSHOT = {"lastUpdateId": 10, "bids": [["99.0", "2"], ["98.0", "1"]], "asks": 
 
 
 def depth(first, last, bids=(), asks=()):
+    """A depth diff."""
     return {"data": {"e": "depthUpdate", "E": 1, "U": first, "u": last, "b": list(bids), "a": list(asks)}}
 
 
 def trade(price, qty, is_buyer_maker, time_ms):
+    """A trade."""
     return {"data": {"e": "trade", "E": time_ms, "T": time_ms, "p": price, "q": qty, "m": is_buyer_maker}}
 
 
 def read_capture(path, monkeypatch):
+    """The flow of a capture with prices far apart, in whole ticks and lots."""
     monkeypatch.setattr(binance, "BAND", Decimal("0.5"))
     return binance.read(path, "X", Decimal(1), Decimal(1))
 

@@ -28,6 +28,7 @@ class PlainBook:
         self.trades = []
 
     def best(self, side):
+        """The best price of a side, None when it is empty."""
         prices = self.levels[side]
         return (max if side == Side.BUY else min)(prices, default=None)
 
@@ -37,16 +38,19 @@ class PlainBook:
         return best is not None and (best <= price if side == Side.BUY else best >= price)
 
     def rest(self, order, side, price, qty):
+        """Put an order at the back of its level."""
         self.levels[side].setdefault(price, deque()).append(order)
         self.orders[order] = [side, price, qty]
 
     def remove(self, order):
+        """Take an order out."""
         side, price, _ = self.orders.pop(order)
         self.levels[side][price].remove(order)
         if not self.levels[side][price]:
             del self.levels[side][price]
 
     def play(self, row):
+        """Do what a row of a flow says."""
         order, side, price, qty = (
             int(row["order"]),
             Side(int(row["side"])),
@@ -78,7 +82,7 @@ class PlainBook:
 
 
 def test_shipped_recording_reproduces_every_recorded_trade():
-    """Played into a plain book, each taker order is one trade at its price for its quantity: all that the capture had."""
+    """Played into a plain book, each taker order is one trade at its price for its quantity: all of the capture's."""
     flow = recording.read(RECORDING)
     book = PlainBook()
     for row in flow.rows:
@@ -105,6 +109,7 @@ def test_shipped_recording_spreads_over_makers_and_takers():
 
 
 def small_flow():
+    """A flow of one order."""
     rows = rows_of([(0, 100, 5, 1, CommandKind.ORDER_NEW, 0, Side.BUY, Style.LIMIT)])
     return Flow(rows, "X", ("a", "b"), rotate=True, notes={"n": 1})
 
@@ -118,6 +123,7 @@ def test_recording_reads_back_what_was_written(tmp_path):
 
 
 def header_of(**changes):
+    """A good header, but for some fields."""
     return {"instrument": "X", "accounts": ["a"], "rotate": False, "rows": 1, "source": "", "notes": {}} | changes
 
 

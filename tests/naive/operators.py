@@ -156,6 +156,8 @@ def trade_correct(venue: Venue, command: Command, document: Document) -> None:
     refuse_if(qty_lots < 1, RejectCode.QTY_INVALID)
     refuse_if(qty_lots > trade.qty_lots, RejectCode.QTY_ABOVE_MAX)
     new = replace(trade, price_ticks=price_ticks, qty_lots=qty_lots)
+    # Limits changed since the trade could else make a notional that no order may have.
+    refuse_if(new.notional_units > schema.AMOUNT_MAX // 2, RejectCode.NOTIONAL_ABOVE_MAX)
     revise(venue, trade, new)
     venue.emit(EventKind.TRADE_CORRECTED, **trade_fields(new) | NO_LEAVES, document=pack(document))
 

@@ -26,13 +26,10 @@ Event = dict[str, Any]
 
 SESSIONLESS = (
     EventKind.TRADE,
-    EventKind.ORDER_CANCELED,
-    EventKind.ORDER_REDUCED,
-    EventKind.MASS_CANCEL_DONE,
     EventKind.TRADE_BUSTED,
     EventKind.TRADE_CORRECTED,
 )
-"""Kinds that do not say which session's command caused them."""
+"""Kinds that do not say which session's command caused them; nor do events of pending work."""
 
 
 class Venue:
@@ -70,7 +67,7 @@ class Venue:
         event: Event = {"kind": int(kind), "cause_seq": self.seq, "time_ns": self.time_ns, "index": len(self.events)}
         event["origin_seq"] = self.seq if item is None else item.origin_seq
         event["command_kind"] = command["kind"] if item is None else 0
-        if kind not in SESSIONLESS:
+        if item is None and kind not in SESSIONLESS:
             for name in ("client_seq", "session_id", "session_epoch"):
                 event[name] = command[name]
         event.update(fields)

@@ -115,7 +115,7 @@ def test_the_first_different_state_is_found(first, end):
 
     def here(seqs):
         rounds.append(seqs)
-        return {seq: "same" for seq in seqs}
+        return dict.fromkeys(seqs, "same")
 
     def there(seqs):
         return {seq: "same" if seq < first else "other" for seq in seqs}

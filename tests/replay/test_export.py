@@ -48,7 +48,8 @@ def test_duckdb_reads_the_trades(data, tmp_path, events, suffix):
     out = exported(data, "trades", tmp_path / f"trades.{suffix}")
     trades = events.rows[events.rows["kind"] == EventKind.TRADE]
     (found,) = query(
-        f"select count(*), sum(price_ticks * qty_lots), max(time_ns), count(distinct side) from '{out}' where kind = 'TRADE'"
+        "select count(*), sum(price_ticks * qty_lots), max(time_ns), count(distinct side) "
+        f"from '{out}' where kind = 'TRADE'"
     )
     turnover = int((trades["price_ticks"] * trades["qty_lots"]).sum())
     assert found == (len(trades), turnover, int(trades["time_ns"].max()), 2)

@@ -92,7 +92,7 @@ def test_numbers_of_other_things_are_not_orders(reader):
 
 
 def test_a_trades_postings_sum_to_zero(reader):
-    """A plain trade, a busted and a corrected one: per asset nothing is made or lost; a busted one posts nothing in all."""
+    """A plain trade, a busted and a corrected one: per asset nothing is made or lost; a bust leaves nothing."""
     for trade_id, kinds in ((1, ["TRADE", "TRADE_BUSTED"]), (5, ["TRADE", "TRADE_CORRECTED"]), (6, ["TRADE"])):
         found = inspect.trade(reader, trade_id, nothing)
         assert [event["kind"] for event in found.events] == kinds

@@ -82,10 +82,9 @@ def test_it_stops_at_a_sequence_and_at_a_time(tmp_path, commands):
         time_ns = venue.TIME_NS + seq * venue.STEP_NS
         assert drained(Machine(), pieces, to_time_ns=time_ns).seq == seq
         assert drained(Machine(), pieces, to_time_ns=time_ns + venue.STEP_NS - 1).seq == seq
-    machine, met = Machine(), []
-    for step in run.drive(machine, pieces, stops=[1, 64, 65, 200, 200, 10**9]):
-        if step.stopped:
-            met.append(machine.seq)
+    machine = Machine()
+    steps = run.drive(machine, pieces, stops=[1, 64, 65, 200, 200, 10**9])
+    met = [machine.seq for step in steps if step.stopped]
     assert met == [1, 64, 65, 200]
 
 
@@ -153,11 +152,10 @@ def test_what_was_read_ahead_comes_in_order_and_errors_too():
         yield piece_of(2)
         raise CorruptionError(3, "damaged")
 
-    seen = []
+    coming = run.ahead(source())
+    assert [next(coming).first_seq, next(coming).first_seq] == [1, 2]
     with pytest.raises(CorruptionError):
-        for piece in run.ahead(source()):
-            seen.append(piece.first_seq)
-    assert seen == [1, 2]
+        next(coming)
     early = run.ahead(piece_of(seq) for seq in range(1, 100))
     assert next(early).first_seq == 1
     early.close()

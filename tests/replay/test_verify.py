@@ -1,5 +1,6 @@
 """`replay verify`: a good run is found good, and each kind of damage is found and located."""
 
+import itertools
 import shutil
 from dataclasses import replace
 
@@ -72,7 +73,7 @@ def test_a_good_run_is_good(good):
 
 
 def test_from_a_snapshot_the_chain_before_it_is_still_checked(good):
-    """Beginning with a snapshot, the log before it is read and not replayed, and the older snapshots are not compared."""
+    """Beginning with a snapshot, the log before it is read, not replayed, and older snapshots are not compared."""
     verdict = verdict_of(good, from_snapshot=str(store.path_of(good.snapshots, 256)))
     assert verdict.good
     assert verdict.first_seq == 257
@@ -86,7 +87,7 @@ def test_from_a_snapshot_the_chain_before_it_is_still_checked(good):
 
 @pytest.mark.parametrize("seq", [1, 15, 16, 200, 468])
 def test_one_changed_byte_of_a_command_is_found_and_located(data, seq):
-    """A byte of any command changed in LMDB's file is found in the batch that holds it, and nothing after is trusted."""
+    """A byte of any command changed in LMDB's file is found in its batch, and nothing after is trusted."""
     row = venue.whole_run().rows[seq - 1].tobytes()
     (segment,) = [path for path in data.journal.iterdir() if (path / "data.mdb").exists()]
     file = bytearray((segment / "data.mdb").read_bytes())
@@ -229,7 +230,7 @@ def test_events_compare_equal_in_any_framing(cuts, stored_cuts):
 
     def frames(places):
         edges = [0, *sorted(set(places)), len(events.rows)]
-        return [replace(events, rows=events.rows[a:b]) for a, b in zip(edges, edges[1:], strict=False) if a < b]
+        return [replace(events, rows=events.rows[a:b]) for a, b in itertools.pairwise(edges) if a < b]
 
     stored = StoredEvents([frame.encode() for frame in frames(stored_cuts)])
     for frame in frames(cuts):
@@ -237,7 +238,7 @@ def test_events_compare_equal_in_any_framing(cuts, stored_cuts):
     assert (stored.problem, stored.compared, stored.leftover()) == (None, len(events.rows), None)
 
 
-def test_a_head_of_another_log_is_refused(good, data, tmp_path):
+def test_a_head_of_another_log_is_refused(good, data):
     """A head must be in the log: the same seq with another hash, a later seq, or another venue is a problem."""
     head = signed_head(good)
     assert verdict_of(data, head=head).good
@@ -269,7 +270,7 @@ def test_a_head_is_extended_by_a_longer_log(tmp_path):
 
 
 def test_another_release_is_named_and_the_chain_followed(data, monkeypatch):
-    """Where another release is needed, it is named by its stretch; the chain is checked to the end without replaying."""
+    """Where another release is needed, it is named by stretch; the chain is checked to the end, not replayed."""
     monkeypatch.setattr("replay.verify.check_release", lambda _: "use 0.2")
     verdict = verdict_of(data)
     assert problems_of(verdict) == [(1, "release")]

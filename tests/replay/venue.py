@@ -26,8 +26,8 @@ def setup():
         build.asset("BTC", 8, "standard", **BY),
         build.asset("USD", 2, "standard", **BY),
         build.instrument(
-            "BTC-USD", "BTC", "USD", tick_units=1_000_000, lot_units=100_000, max_price_ticks=1 << 20, max_qty_lots=1 << 20,
-            fee_schedule="standard", **BY,
+            "BTC-USD", "BTC", "USD", tick_units=1_000_000, lot_units=100_000, max_price_ticks=1 << 20,
+            max_qty_lots=1 << 20, fee_schedule="standard", **BY,
         ),
         build.instrument_state(1, MarketState.OPEN, **BY),
         build.account("alice", "alice", **BY),

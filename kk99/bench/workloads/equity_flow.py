@@ -79,7 +79,7 @@ def _depth_ticks(rng: np.random.Generator, count: int) -> NDArray[np.int64]:
 
 
 def _placed(rng: np.random.Generator, regime: Regime, new_count: int) -> FlowRows:
-    """The NEW rows [new_count] in order of arrival, ids 1 to new_count."""
+    """The NEW rows [new_count] in order of arrival, their ids 1 to new_count in no order."""
     rows = np.zeros(new_count, FLOW)
     sell = np.arange(new_count) >= new_count // 2
     sign = np.where(sell, 1, -1)
@@ -91,7 +91,7 @@ def _placed(rng: np.random.Generator, regime: Regime, new_count: int) -> FlowRow
     rows["qty_lots"] = 1 + (rng.random(new_count) * QTY_LOTS_MAX).astype(np.int32)
     rows["ioc"] = rng.random(new_count) < IOC_SHARE
     rows = rows[np.argsort(rng.random(new_count), kind="stable")]
-    rows["order_id"] = np.arange(1, new_count + 1)
+    rows["order_id"] = 1 + np.argsort(rng.random(new_count), kind="stable")
     return rows
 
 

@@ -1,0 +1,147 @@
+"""The `kk99` command itself, and the generated reference pages."""
+
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from kk99 import cli, docs, schema
+from kk99.errors import BusyError, InputError, JournalError
+
+
+def run(capsys, *arguments):
+    """What the command line prints and its status."""
+    with pytest.raises(SystemExit) as end:
+        cli.main(list(arguments))
+    out, err = capsys.readouterr()
+    return end.value.code, out, err
+
+
+def test_help_lists_every_command(capsys):
+    """Each subcommand stands there with its line."""
+    status, out, _ = run(capsys, "--help")
+    assert status == 0
+    for name, (_, text) in cli.COMMANDS.items():
+        assert name in out
+        assert text.split()[0] in out
+
+
+def test_help_imports_nothing_heavy():
+    """Asking for help loads neither numba nor numpy nor a socket library."""
+    code = (
+        "import sys; from kk99 import cli\n"
+        "try: cli.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print([name for name in ('numba', 'numpy', 'zmq', 'lmdb', 'rich') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip().endswith("[]")
+
+
+@pytest.mark.parametrize("name", list(cli.COMMANDS))
+def test_every_command_has_help(capsys, name):
+    """Each subcommand can be imported and says what it does."""
+    status, out, _ = run(capsys, name, "--help")
+    assert status == 0
+    assert "Usage:" in out
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nonsense"], ["up", "--speed", "0"], ["up", "--seconds", "-1"], ["feed"], ["feed", "--nope"]]
+)
+def test_wrong_usage_is_status_2(capsys, arguments):
+    """Errors of usage keep their status and show the usage."""
+    status, _, err = run(capsys, *arguments)
+    assert status == 2
+    assert "Usage:" in err
+
+
+@pytest.mark.parametrize("error", [InputError("a bad file"), JournalError("a bad journal"), BusyError(7)])
+def test_operational_errors_are_one_line_and_status_1(capsys, monkeypatch, error):
+    """Whatever of the error tree is raised ends in one line, without a traceback."""
+
+    def stale(_folder):
+        raise error
+
+    monkeypatch.setattr(docs, "stale", stale)
+    status, out, err = run(capsys, "docs", "--check")
+    assert (status, out, err) == (1, "", f"kk99: {error}\n")
+
+
+@pytest.mark.parametrize("name", ["missing.kk99rec", "missing.csv", "odd.txt"])
+def test_feed_of_a_bad_file_is_one_line(capsys, tmp_path, name):
+    """`kk99 feed FILE` is `kk99 feed play FILE`, and a file that is not there is an error, not a traceback."""
+    status, _, err = run(capsys, "feed", str(tmp_path / name), "--connect", str(tmp_path))
+    assert status == 1
+    assert err.startswith("kk99: ")
+    assert err.count("\n") == 1
+
+
+def test_convert_wants_the_name_of_a_recording(capsys, tmp_path):
+    """A target with another ending is refused before anything is read."""
+    status, _, err = run(capsys, "feed", "convert", str(tmp_path / "a.gz"), str(tmp_path / "b.txt"))
+    assert status == 1
+    assert ".kk99rec" in err
+
+
+# Reference pages ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "common", "row", "kinds"),
+    [
+        (docs.COMMAND_FIELDS, docs.COMMAND_COMMON, schema.COMMAND, schema.CommandKind),
+        (docs.EVENT_FIELDS, docs.EVENT_COMMON, schema.EVENT, schema.EventKind),
+    ],
+)
+def test_fields_of_each_kind_are_the_schemas(fields, common, row, kinds):
+    """Every kind has its fields declared, and each is a field of the row, named once."""
+    assert list(fields) == list(kinds)
+    for text in fields.values():
+        names = text.split() + common.split()
+        assert set(names) <= set(row.fields)
+        assert len(set(names)) == len(names)
+
+
+def test_no_kind_uses_two_names_of_one_place():
+    """Within a kind no two fields overlap, but an asset or an instrument in a reject."""
+    for fields, common, row in (
+        (docs.COMMAND_FIELDS, docs.COMMAND_COMMON, schema.COMMAND),
+        (docs.EVENT_FIELDS, docs.EVENT_COMMON, schema.EVENT),
+    ):
+        for kind, text in fields.items():
+            names = [
+                name for name in text.split() + common.split() if name != "asset_id" or "instrument_id" not in text
+            ]
+            spans = sorted(
+                (row.fields[name][1], row.fields[name][1] + row.fields[name][0].itemsize, name) for name in names
+            )
+            for (_, end, one), (start, _, other) in pairwise(spans):
+                assert end <= start, f"{kind.name}: {one} and {other}"
+
+
+def test_shipped_pages_are_up_to_date():
+    """`kk99 docs --check` would pass."""
+    assert docs.stale(docs.PAGES_DIR) == []
+
+
+def test_a_changed_or_missing_page_is_found(tmp_path):
+    """A page that differs is named, and so is one that is not there."""
+    for name, text in docs.pages().items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "enums.md").write_text("old")
+    (tmp_path / "limits.md").unlink()
+    assert docs.stale(tmp_path) == ["enums.md", "limits.md"]
+
+
+def test_every_bound_and_code_is_on_its_page():
+    """No bound, enum member or document field is left out."""
+    pages = docs.pages()
+    for code in schema.RejectCode:
+        assert f"`{code.name}`" in pages["reject-codes.md"]
+    for name in ("PPM", "ORDERS_MAX", "CLIENT_ID_WINDOW", "BATCH_ROWS_MAX"):
+        assert f"`{name}`" in pages["limits.md"]
+    assert "`tick_units`" in pages["documents.md"]
+    assert Path(docs.PAGES_DIR).name == "reference"
