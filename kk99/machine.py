@@ -259,7 +259,8 @@ class Machine:
 
     def image(self) -> batch.Events:
         """Return the whole state at `seq` as event rows, from which a gateway begins."""
-        return image.of(self.state, self.directory.documents(), self.seq, self.time_ns)
+        rows, tail = image.of(self.state, self.directory.documents(), self.seq, self.time_ns)
+        return batch.Events(rows, tail, (self.seq, -1), self.seq)
 
 
 def _with_document(rows: Rows) -> Any:

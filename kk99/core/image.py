@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
-from kk99 import batch, schema
+from kk99 import schema
 from kk99.core import apply
 from kk99.core import layout as lay
 from kk99.core.state import words_handle
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from kk99.core.state import State, Words
+
+Rows = npt.NDArray[np.void]
 
 DOCUMENT_EVENTS: Final = (
     EventKind.ASSET_DEFINED,
@@ -64,16 +67,16 @@ def answer(state: State, kind: EventKind, command: Any, ids: Mapping[str, int]) 
     return place
 
 
-def of(state: State, documents: Iterable[tuple[EventKind, int, bytes]], seq: int, time_ns: int) -> batch.Events:
-    """Return the image of a state."""
+def of(state: State, documents: Iterable[tuple[EventKind, int, bytes]], seq: int, time_ns: int) -> tuple[Rows, bytes]:
+    """Return the image of a state: EVENT rows (n,) and the tail with their documents."""
     tail = bytearray()
     parts = [_document_rows(documents, tail), _states(state), _money(state), _orders(state), _sessions(state)]
     rows = np.concatenate(parts, dtype=schema.EVENT)
     rows["cause_seq"], rows["time_ns"], rows["index"] = seq, time_ns, np.arange(len(rows))
-    return batch.Events(rows, bytes(tail), (seq, -1), seq)
+    return rows, bytes(tail)
 
 
-def _rows(count: int, kind: EventKind) -> batch.Rows:
+def _rows(count: int, kind: EventKind) -> Rows:
     rows = np.zeros(count, schema.EVENT)
     rows["kind"] = kind
     return rows
@@ -83,7 +86,7 @@ def _low(words: Words) -> Words:
     return words.astype(np.int32).astype(np.int64)
 
 
-def _document_rows(documents: Iterable[tuple[EventKind, int, bytes]], tail: bytearray) -> batch.Rows:
+def _document_rows(documents: Iterable[tuple[EventKind, int, bytes]], tail: bytearray) -> Rows:
     parts = [np.zeros(0, schema.EVENT)]
     for kind, number, document in documents:
         row = _rows(1, kind)
@@ -94,7 +97,7 @@ def _document_rows(documents: Iterable[tuple[EventKind, int, bytes]], tail: byte
     return np.concatenate(parts, dtype=schema.EVENT)
 
 
-def _states(state: State) -> batch.Rows:
+def _states(state: State) -> Rows:
     instruments = state.records(lay.INSTRUMENTS, state.header(lay.H_INSTRUMENTS) + 1, lay.INSTRUMENT_WORDS)[1:]
     markets = _rows(len(instruments), EventKind.INSTRUMENT_STATE_CHANGED)
     markets["instrument_id"] = np.arange(1, len(instruments) + 1)
@@ -109,7 +112,7 @@ def _states(state: State) -> batch.Rows:
     return np.concatenate([markets, references[references["price_ticks"] > 0], accounts], dtype=schema.EVENT)
 
 
-def _money(state: State) -> batch.Rows:
+def _money(state: State) -> Rows:
     assets = state.records(lay.ASSETS, state.header(lay.H_ASSETS) + 1, lay.ASSET_WORDS)[1:]
     totals = _rows(len(assets), EventKind.ASSET_IMAGE)
     totals["asset_id"] = np.arange(1, len(assets) + 1)
@@ -121,7 +124,7 @@ def _money(state: State) -> batch.Rows:
     return np.concatenate([totals, balances], dtype=schema.EVENT)
 
 
-def _orders(state: State) -> batch.Rows:
+def _orders(state: State) -> Rows:
     slots = np.zeros(state.header(lay.H_ORDERS) + 1, np.int64)
     out = words_handle(slots)
     position = 0
@@ -156,7 +159,7 @@ def _holds(state: State, records: Words) -> Words:
     return np.where(buys, notional + fees, leaves * its[:, lay.I_LOT_UNITS])
 
 
-def _sessions(state: State) -> batch.Rows:
+def _sessions(state: State) -> Rows:
     records = state.records(lay.SESSIONS, state.header(lay.H_SESSIONS) + 1, lay.SESSION_WORDS)[1:]
     rows = _rows(len(records), EventKind.SESSION_IMAGE)
     rows["order_id"] = np.arange(1, len(records) + 1)
