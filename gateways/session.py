@@ -59,8 +59,8 @@ class ClientSession:
         self._kept_rows = 0
         self._unsent_from = 0
         """Index in `_kept` of the first frame to send."""
-        self._is_probing = False
-        """After a refusal one frame goes alone, until the engine has taken something."""
+        self._probe_client_seq = 0
+        """After a refusal one frame goes alone until this number, the first of it, is durable; 0 when all may go."""
         self._frame_no = 0
         self._valid_frame_no = 1
         """Frames below this were sent before the last going back."""
@@ -78,7 +78,7 @@ class ClientSession:
     @property
     def has_unsent(self) -> bool:
         """Whether a frame may be sent now."""
-        return self._unsent_from < len(self._kept) and not (self._is_probing and self._unsent_from > 0)
+        return self._unsent_from < len(self._kept) and not (self._probe_client_seq and self._unsent_from > 0)
 
     @property
     def is_waiting(self) -> bool:
@@ -112,7 +112,7 @@ class ClientSession:
         else:
             self._next_client_seq = last_client_seq + 1
         self._kept_rows = sum(frame.last - frame.first + 1 for frame in self._kept)
-        self._is_probing = False
+        self._probe_client_seq = 0
         self._unsent_from = 0
         self._valid_frame_no = self._frame_no + 1
 
@@ -147,7 +147,8 @@ class ClientSession:
         """Forget what is durable."""
         if client_seq > self.durable_client_seq:
             self.durable_client_seq = client_seq
-            self._is_probing = False
+            if client_seq >= self._probe_client_seq:
+                self._probe_client_seq = 0
             self._drop(client_seq)
 
     def refused(self, client_seq: int, frame_no: int) -> bool:
@@ -155,7 +156,7 @@ class ClientSession:
         if self.is_stale(frame_no):
             return False
         self._go_back(client_seq)
-        self._is_probing = True
+        self._probe_client_seq = client_seq
         return True
 
     @property

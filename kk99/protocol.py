@@ -49,7 +49,10 @@ class Kind(schema.Documented):
     )
     WELCOME = 2, "Engine: the answer to HELLO (a = its number) and GREET. Payload as `Welcome`."
     SUBMIT = 3, "Client, submit: a = frame number (rises by one a connection). Payload: one frame of commands."
-    ACK = 4, "Engine: a = last client sequence that is durable, b = durable seq, c = next client sequence expected."
+    ACK = (
+        4,
+        "Engine: a = last client sequence durable and applied, b = durable seq, c = next client sequence expected.",
+    )
     BUSY = 5, "Engine: a frame was refused. a = client sequence to send again from, b = its number, c = a `BusyReason`."
     PING = 6, "Client, submit: keeps the lease. a = any number. The answer is PONG."
     PONG = 7, "Engine: a, c as in ACK, b = the number of the PING."

@@ -13,7 +13,8 @@ import pytest
 from rich.console import Console
 
 from kk99 import batch, build
-from kk99.errors import EngineError, InputError
+from kk99.drill import Drill
+from kk99.errors import EngineError, InputError, InvariantError
 from kk99.feed import venue
 from kk99.feed.flow import Flow
 from kk99.feed.load import load
@@ -123,6 +124,27 @@ def test_drill_kills_and_proves(tmp_path):
         assert entry["journaled"] >= entry["acknowledged"] > 0
         assert entry["journal_seq"] >= entry["seen_seq"]
     assert not (tmp_path / "drill").exists()
+
+
+def test_drill_would_notice_a_loss(tmp_path):
+    """A command acknowledged but not journaled, an event that left too early, and a command changed are each found."""
+    test = Drill(tmp_path, seed=1)
+    with test.venue:
+        test.begin()
+        test.play(0.1)
+        test.feed.flush()
+        acknowledged = test.feed.durable_client_seq
+        with pytest.raises(InvariantError, match="was acknowledged"):
+            test.check_journal(acknowledged + 1, 0)
+        with pytest.raises(InvariantError, match="left, the journal ends"):
+            test.check_journal(acknowledged, 1 << 40)
+        test.follower.finish(test.feed.engine_stats()["head_seq"], timeout_s=30.0)
+        test.play(0.1)
+        test.feed.flush()
+        test.plan = Plan(load(FLOWS / "orders_static_s23_n20000.bin.zst"), 1, [16, 17])
+        with pytest.raises(InvariantError, match="not what was sent"):
+            test.check_journal(0, 0)
+        test.feed.close()
 
 
 def test_drill_spares_folders_that_are_not_its_own(tmp_path):

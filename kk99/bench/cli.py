@@ -49,9 +49,7 @@ def bench(ctx: click.Context, name: str, *, as_json: bool, quick: bool, data: Pa
     if as_json:
         click.echo(json.dumps(results.document(name, machine, found)))
     else:
-        console = Console()
-        width = console.width if console.is_terminal else _WIDTH
-        console.print(results.table(machine, found, quick=quick), width=max(width, _WIDTH), crop=False)
+        Console(width=_WIDTH).print(results.table(machine, found, quick=quick))
     for one in failed:
         options.say(f"{one} failed: run `kk99 bench {one}` to see why")
     ctx.exit(1 if failed else 0)

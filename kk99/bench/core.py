@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from dataclasses import dataclass
@@ -18,9 +19,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from kk99 import batch, schema
-from kk99.bench import venue
+from kk99.bench import flows, venue
 from kk99.bench.results import Result
-from kk99.bench.workloads import Regime, deep_book, equity_flow, exchange_mix
+from kk99.bench.workloads import Regime, equity_flow
 from kk99.bench.yardstick import YardstickResult, YardstickUnavailable, run_yardstick, trade_hash
 from kk99.errors import InvariantError
 from kk99.schema import EventKind
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
     from kk99.bench.options import Options
     from kk99.bench.venue import Scenario, Words
-    from kk99.bench.workloads import Workload
     from kk99.machine import Machine
 
 BENCH: Final = "core"
@@ -81,12 +81,12 @@ class Comparison:
 def run(options: Options) -> list[Result]:
     """Return every figure of the bench."""
     found: list[Result] = []
-    mix = venue.scenario(exchange_mix(options.pick(3_000_000, 4_000)))
+    mix = venue.scenario(flows.mix(options))
     compared = compare(mix, options)
     found += compared.results("exchange_mix") + compared.growth("exchange_mix")
     found += batch_sizes(mix, options) + calls(mix, options)
     del mix
-    deep = venue.scenario(_deep(options, options.pick(4_000_000, 4_000), options.pick(1_000_000, 2_000)))
+    deep = venue.scenario(flows.deep(options))
     compared = compare(deep, options)
     found += compared.results("deep_book") + compared.growth("deep_book")
     found += conservation(deep)
@@ -94,11 +94,6 @@ def run(options: Options) -> list[Result]:
     found += equity(options)
     found += book_sizes(options)
     return found
-
-
-def _deep(options: Options, timed_count: int, resting_count: int) -> Workload:
-    accounts = options.pick(100_000, 100)
-    return deep_book(timed_count, resting_count=resting_count, account_count=accounts)
 
 
 # One flow -------------------------------------------------------------------------------------------------------------
@@ -164,7 +159,7 @@ def checked(scenario: Scenario) -> Reference:
     accepted: list[Words] = []
     trades: list[Words] = []
     rejected_count = event_count = 0
-    for rows in venue.applied(machine, batch.Commands(scenario.rows, venue.NO_COLD)):
+    for rows in venue.applied(machine, venue.plain(scenario.rows)):
         news = rows[rows["kind"] == EventKind.ORDER_ACCEPTED]
         accepted.append(np.stack([news["client_id_lo"], news["order_id"]]))
         timed = rows[rows["cause_seq"] >= first_timed_seq]
@@ -196,7 +191,7 @@ def _timed(scenario: Scenario, reference: Reference, batch_rows: int = BATCH_ROW
     """Run the timed commands and return the seconds of each of CHUNKS equal parts."""
     machine, rows = scenario.machine(), scenario.timed
     edges = [len(rows) * number // CHUNKS for number in range(CHUNKS + 1)]
-    parts = [batch.Commands(rows[begin:end], venue.NO_COLD) for begin, end in zip(edges, edges[1:], strict=False)]
+    parts = [venue.plain(rows[begin:end]) for begin, end in itertools.pairwise(edges)]
     seconds, events = [], 0
     for part in parts:
         began = time.perf_counter()
@@ -220,7 +215,7 @@ def equity(options: Options) -> list[Result]:
     for regime in Regime:
         scenario = venue.scenario(equity_flow(regime, options.pick(1_000_000, 2_000)))
         found[regime.name.lower()] = compare(scenario, options, repetitions=3)
-    worst = min(found.values(), key=lambda one: one.ratio if one.ratio else -one.ns)
+    worst = min(found.values(), key=lambda one: one.ratio or -one.ns)
     results = worst.results("equity_flow")
     for name, one in found.items():
         results += one.results(f"equity_flow.{name}")[:2]
@@ -229,15 +224,14 @@ def equity(options: Options) -> list[Result]:
 
 def book_sizes(options: Options) -> list[Result]:
     """Return the cost per command against the number of resting orders, and what each doubling adds."""
-    sizes = [options.pick(size, size // 100) for size in BOOK_SIZES]
     results, ours, theirs = [], [], []
-    for name, size in zip(BOOK_SIZES, sizes, strict=True):
-        scenario = venue.scenario(_deep(options, options.pick(500_000, 1_000), size))
+    for size in BOOK_SIZES:
+        scenario = venue.scenario(flows.deep(options, 500_000, size))
         one = compare(scenario, options, repetitions=3)
         ours.append(one.ns)
         theirs.append(one.yardstick_ns)
-        results.append(Result(BENCH, f"book_{name}.ns_per_command", one.ns, "ns", one.yardstick_ns))
-    doublings = math.log2(sizes[-1] / sizes[0])
+        results.append(Result(BENCH, f"book_{size}.ns_per_command", one.ns, "ns", one.yardstick_ns))
+    doublings = math.log2(BOOK_SIZES[-1] / BOOK_SIZES[0])
     other = (theirs[-1] - theirs[0]) / doublings if theirs[-1] and theirs[0] else None
     return [*results, Result(BENCH, "book.ns_per_doubling", (ours[-1] - ours[0]) / doublings, "ns", other)]
 
@@ -248,7 +242,7 @@ def batch_sizes(scenario: Scenario, options: Options) -> list[Result]:
     for rows in BATCHES:
         machine = scenario.machine()
         began = time.perf_counter()
-        venue.apply_all(machine, batch.Commands(scenario.timed, venue.NO_COLD), rows)
+        venue.apply_all(machine, venue.plain(scenario.timed), rows)
         ns = (time.perf_counter() - began) * 1e9 / len(scenario.timed)
         results.append(Result(BENCH, f"batch_{rows}.ns_per_command", ns, "ns"))
     options.say(f"batches: the timed runs have {BATCH_ROWS} rows in a call")
@@ -273,7 +267,7 @@ def _call_us(machine: Machine, timed: batch.Rows, rows: int, count: int) -> npt.
     ns = np.zeros(count, np.int64)
     clock = time.perf_counter_ns
     for number in range(count):
-        part = batch.Commands(timed[number * rows : (number + 1) * rows], venue.NO_COLD)
+        part = venue.plain(timed[number * rows : (number + 1) * rows])
         began = clock()
         machine.apply(part)
         machine.check()

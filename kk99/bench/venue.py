@@ -63,7 +63,7 @@ class Scenario:
         """Return a venue of its own before the first command, or (`with_setup`) before the first timed one."""
         machine = Machine.from_sections(self.before.canonical())
         if with_setup:
-            apply_all(machine, batch.Commands(self.rows[: self.setup_count], NO_COLD))
+            apply_all(machine, plain(self.rows[: self.setup_count]))
         return machine
 
     @property
@@ -127,7 +127,11 @@ def commands_of(flow: FlowRows) -> Rows:
     rows["instrument_id"] = np.where(is_new, flow["instrument"] + 1, 0)
     rows["order_type"] = np.where(is_new, OrderType.LIMIT, 0)
     rows["time_in_force"] = np.where(is_new, np.where(flow["ioc"] == 1, TimeInForce.IOC, TimeInForce.GTC), 0)
-    for name, values in (("side", flow["side"] + 1), ("price_ticks", flow["price_ticks"]), ("qty_lots", flow["qty_lots"])):
+    for name, values in (
+        ("side", flow["side"] + 1),
+        ("price_ticks", flow["price_ticks"]),
+        ("qty_lots", flow["qty_lots"]),
+    ):
         rows[name] = np.where(is_new | is_replace, values, 0)
     lo, hi = client_ids(flow["order_id"])
     rows["client_id_lo"], rows["client_id_hi"] = np.where(is_new, lo, 0), np.where(is_new, hi, 0)
@@ -177,3 +181,14 @@ def applied(machine: Machine, commands: Commands, batch_rows: int = ROWS_PER_BAT
             start = done.next
             machine.check()
             yield done.events.rows
+
+
+def plain(rows: Rows) -> Commands:
+    """Return rows that have neither documents nor cold rows as commands."""
+    return batch.Commands(rows, NO_COLD)
+
+
+def parts(rows: Rows, batch_rows: int = ROWS_PER_BATCH) -> Iterator[Commands]:
+    """Yield such rows in batches."""
+    for start in range(0, len(rows), batch_rows):
+        yield plain(rows[start : start + batch_rows])

@@ -164,6 +164,8 @@ def _fetch_neighbours(m: Any, c: Any, at: int) -> None:
     order_at = lay.ORDERS + _target_guess(m, c, at) * lay.ORDER_WORDS
     if load(m, order_at + lay.O_ID) <= 0:
         return
+    if kinds & 0xFF == K_ORDER_CANCEL:
+        index.prefetch_closed(m, load(m, order_at + lay.O_HASH))
     queue = load(m, order_at + lay.O_QUEUE)
     links = load(m, order_at + lay.O_LIST)
     prefetch(m, lay.ORDERS + low(queue) * lay.ORDER_WORDS)

@@ -1,7 +1,8 @@
 """Hash indexes: live orders by client id, the window of ended client ids, and balances by account and asset.
 
-Live orders and balances use linear hashing with chains: a bucket is split at an insert once there are more entries than
-buckets, so no insert ever pays for a whole rehash, and a chain is a link or two long.
+Live orders and balances use linear hashing with chains: a bucket is split at an insert once the table is as full as it may
+be, so no insert ever pays for a whole rehash, and a chain is a link or two long. The head of a chain of orders also has the
+first order's hash and the chain's length, so most ids that are not there are seen to be not there without touching an order.
 
 The window of ended ids is a fixed table of buckets of one cache line: seven entries of hash and position, and the latest
 position that found its bucket full and went on to the next. What has left the window counts as free: nothing is ever removed.
@@ -18,6 +19,9 @@ from kk99.core import layout as lay
 from kk99.core.memory import inlined, kernel, load, load_half, load_high, low, mix, prefetch, store, store_half, store_high
 
 BUCKETS_MIN: Final = 1024
+HEAD_SLOT: Final = schema.ORDERS_MAX - 1
+HEAD_COUNT_SHIFT: Final = schema.ORDER_SLOT_BITS
+HEAD_UNKNOWN: Final = 255  # as a chain's length: it has to be walked, whatever the hash in its head
 
 
 @inlined
@@ -38,13 +42,13 @@ def _bucket(m: Any, control: int, hashed: int) -> int:
 @inlined
 def first_order(m: Any, hashed: int) -> int:
     """Return the first slot in a hash's bucket of live orders, or 0."""
-    return load_half(m, lay.ORDER_HEADS, _bucket(m, lay.X_ORDERS, hashed))
+    return load(m, lay.ORDER_HEADS + _bucket(m, lay.X_ORDERS, hashed)) & HEAD_SLOT
 
 
 @inlined
 def prefetch_order(m: Any, hashed: int) -> None:
     """Fetch a hash's bucket of live orders."""
-    prefetch(m, lay.ORDER_HEADS + (_bucket(m, lay.X_ORDERS, hashed) >> 1))
+    prefetch(m, lay.ORDER_HEADS + _bucket(m, lay.X_ORDERS, hashed))
 
 
 @inlined
@@ -82,27 +86,35 @@ def _grown(m: Any, control: int) -> None:
         store(m, control + lay.X_MASK, 2 * mask + 1)
 
 
+@inlined
+def _head(slot: int, count: int, hashed: int) -> int:
+    """Return the head of a chain: its first slot, its length, that slot's hash."""
+    return slot | min(count, HEAD_UNKNOWN) << HEAD_COUNT_SHIFT | hashed << 32
+
+
+@inlined
+def _push(m: Any, head_at: int, slot: int, hashed: int) -> None:
+    """Put an order at the front of a chain."""
+    head = load(m, head_at)
+    store_high(m, lay.order(slot) + lay.O_LEVEL, head & HEAD_SLOT)
+    store(m, head_at, _head(slot, ((head >> HEAD_COUNT_SHIFT) & 255) + 1, hashed))
+
+
 @kernel
 def _split_orders(m: Any) -> None:
     """Spread one bucket of live orders over itself and a new one."""
     mask = load(m, lay.X_ORDERS + lay.X_MASK)
     buckets = load(m, lay.X_ORDERS + lay.X_BUCKETS)
     source = buckets - mask - 1
-    slot = load_half(m, lay.ORDER_HEADS, source)
-    kept = 0
-    moved = 0
+    slot = load(m, lay.ORDER_HEADS + source) & HEAD_SLOT
+    store(m, lay.ORDER_HEADS + source, 0)
     while slot != 0:
-        link_at = lay.order(slot) + lay.O_LEVEL
-        following = load_high(m, link_at)
-        if load(m, lay.order(slot) + lay.O_HASH) & (2 * mask + 1) == source:
-            store_high(m, link_at, kept)
-            kept = slot
-        else:
-            store_high(m, link_at, moved)
-            moved = slot
+        at = lay.order(slot)
+        following = load_high(m, at + lay.O_LEVEL)
+        hashed = load(m, at + lay.O_HASH)
+        kept = hashed & (2 * mask + 1) == source
+        _push(m, lay.ORDER_HEADS + (source if kept else buckets), slot, hashed)
         slot = following
-    store_half(m, lay.ORDER_HEADS, source, kept)
-    store_half(m, lay.ORDER_HEADS, buckets, moved)
     _grown(m, lay.X_ORDERS)
 
 
@@ -153,7 +165,10 @@ def _in_window(position: int, ended: int) -> bool:
 def find_order(m: Any, account_id: int, client_lo: int, client_hi: int) -> int:
     """Return the slot of an account's live order by client id, or 0."""
     hashed = hash_of(m, account_id, client_lo, client_hi)
-    slot = first_order(m, hashed)
+    head = load(m, lay.ORDER_HEADS + _bucket(m, lay.X_ORDERS, hashed))
+    slot = head & HEAD_SLOT
+    if head >> 32 != hashed and (head >> HEAD_COUNT_SHIFT) & 255 < 2:
+        return 0
     while slot != 0:
         at = lay.order(slot)
         if (
@@ -194,14 +209,34 @@ def was_used(m: Any, account_id: int, client_lo: int, client_hi: int) -> bool:
 def add_order(m: Any, slot: int) -> None:
     """Index a live order by the client id in its record."""
     hashed = _order_hash(m, slot)
-    bucket = _bucket(m, lay.X_ORDERS, hashed)
     store(m, lay.order(slot) + lay.O_HASH, hashed)
-    store_high(m, lay.order(slot) + lay.O_LEVEL, load_half(m, lay.ORDER_HEADS, bucket))
-    store_half(m, lay.ORDER_HEADS, bucket, slot)
+    _push(m, lay.ORDER_HEADS + _bucket(m, lay.X_ORDERS, hashed), slot, hashed)
     entries = load(m, lay.X_ORDERS + lay.X_ENTRIES) + 1
     store(m, lay.X_ORDERS + lay.X_ENTRIES, entries)
-    if entries > load(m, lay.X_ORDERS + lay.X_BUCKETS):
+    if 2 * entries > load(m, lay.X_ORDERS + lay.X_BUCKETS):
         _split_orders(m)
+        _split_orders(m)
+
+
+@kernel
+def _remove_order(m: Any, slot: int, hashed: int) -> None:
+    """Take an order out of the chain it is in."""
+    head_at = lay.ORDER_HEADS + _bucket(m, lay.X_ORDERS, hashed)
+    head = load(m, head_at)
+    here = head & HEAD_SLOT
+    count = (head >> HEAD_COUNT_SHIFT) & 255
+    count = count - 1 if count < HEAD_UNKNOWN else HEAD_UNKNOWN
+    following = load_high(m, lay.order(slot) + lay.O_LEVEL)
+    if here != slot:
+        while load_high(m, lay.order(here) + lay.O_LEVEL) != slot:
+            here = load_high(m, lay.order(here) + lay.O_LEVEL)
+        store_high(m, lay.order(here) + lay.O_LEVEL, following)
+        store(m, head_at, _head(head & HEAD_SLOT, count, head >> 32))
+    elif following == 0:
+        store(m, head_at, 0)
+    else:
+        store(m, head_at, _head(following, HEAD_UNKNOWN, 0))
+    store(m, lay.X_ORDERS + lay.X_ENTRIES, load(m, lay.X_ORDERS + lay.X_ENTRIES) - 1)
 
 
 @kernel
@@ -223,15 +258,7 @@ def end_order(m: Any, slot: int) -> None:
     """Move the client id of an order from the live ones to the window of ended ones; the oldest leaves the window."""
     at = lay.order(slot)
     hashed = load(m, at + lay.O_HASH)
-    bucket = _bucket(m, lay.X_ORDERS, hashed)
-    here = load_half(m, lay.ORDER_HEADS, bucket)
-    if here == slot:
-        store_half(m, lay.ORDER_HEADS, bucket, load_high(m, at + lay.O_LEVEL))
-    else:
-        while load_high(m, lay.order(here) + lay.O_LEVEL) != slot:
-            here = load_high(m, lay.order(here) + lay.O_LEVEL)
-        store_high(m, lay.order(here) + lay.O_LEVEL, load_high(m, at + lay.O_LEVEL))
-    store(m, lay.X_ORDERS + lay.X_ENTRIES, load(m, lay.X_ORDERS + lay.X_ENTRIES) - 1)
+    _remove_order(m, slot, hashed)
     position = load(m, lay.HEADER + lay.H_CLOSED)
     record = lay.closed(position)
     store(m, record + lay.K_CLIENT_LO, load(m, at + lay.O_CLIENT_LO))
@@ -259,7 +286,8 @@ def add_balance(m: Any, slot: int) -> None:
     store_half(m, lay.BALANCE_HEADS, bucket, slot)
     entries = load(m, lay.X_BALANCES + lay.X_ENTRIES) + 1
     store(m, lay.X_BALANCES + lay.X_ENTRIES, entries)
-    if entries > load(m, lay.X_BALANCES + lay.X_BUCKETS):
+    if 2 * entries > load(m, lay.X_BALANCES + lay.X_BUCKETS):
+        _split_balances(m)
         _split_balances(m)
 
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from kk99.config import EngineSettings
     from kk99.engine.ports import Machine, Ports
 
-_SWITCH_INTERVAL_S: Final = 0.0005
+_SWITCH_INTERVAL_S: Final = 0.00005
 """A thread that wakes with something urgent waits at most so long for the interpreter."""
 _POLL_S: Final = 0.002
 

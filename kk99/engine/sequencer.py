@@ -238,20 +238,23 @@ class Sequencer:
         return Message(kind, binding.durable_client_seq, b, binding.session.next_client_seq)
 
     def _acknowledge(self) -> list[Reply]:
-        """Acknowledge what is durable: at once for many rows, for few so seldom that a lone order's way stays free."""
+        """Acknowledge what is durable and out of the ring, so that clients send no more than there is room for.
+
+        Many rows are acknowledged at once, few so seldom that a lone order's way stays free.
+        """
         replies: list[Reply] = []
-        durable_seq, now_ns = self._progress.durable_seq, self._clock.monotonic_ns()
-        if durable_seq - self._acked_seq < ACK_ROWS and now_ns - self._acked_ns < ACK_NS:
+        released_seq, now_ns = self._progress.released_seq, self._clock.monotonic_ns()
+        if released_seq - self._acked_seq < ACK_ROWS and now_ns - self._acked_ns < ACK_NS:
             return replies
-        self._acked_seq, self._acked_ns = durable_seq, now_ns
+        self._acked_seq, self._acked_ns = released_seq, now_ns
         for peer, binding in list(self._waiting.items()):
             taken, is_new = binding.taken, False
-            while taken and taken[0].seq <= durable_seq:
+            while taken and taken[0].seq <= released_seq:
                 is_new = True
                 # A frame that was sent again may end below what is durable already.
                 binding.durable_client_seq = max(binding.durable_client_seq, taken.popleft().client_seq)
             if is_new:
-                replies.append((peer, self._standing(Kind.ACK, binding, durable_seq)))
+                replies.append((peer, self._standing(Kind.ACK, binding, self._progress.durable_seq)))
             if not taken:
                 del self._waiting[peer]
         return replies

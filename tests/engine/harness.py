@@ -1,9 +1,11 @@
 """Engines to test with: in this process with any port replaced, or as a process of their own that can be killed."""
 
+import atexit
 import contextlib
 import dataclasses
 import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -37,8 +39,10 @@ def ports_with(**replaced):
 
 
 def new_run_dir():
-    """A folder short enough for the path of a socket."""
-    return Path(tempfile.mkdtemp(prefix="kk99-"))
+    """A folder short enough for the path of a socket, gone when the tests are done."""
+    folder = Path(tempfile.mkdtemp(prefix="kk99-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 @contextlib.contextmanager

@@ -66,7 +66,7 @@ def test_a_tail_is_bounded():
 
 
 def test_busy_goes_back_once_and_probes():
-    """After BUSY the refused frame goes alone; later refusals of what was sent before change nothing."""
+    """After BUSY the refused frame waits for those before it and goes alone; older refusals change nothing."""
     session = welcomed()
     for _ in range(3):
         session.number(orders(2))
@@ -74,11 +74,14 @@ def test_busy_goes_back_once_and_probes():
     assert session.refused(3, numbers[1])
     assert not session.refused(3, numbers[2])
     assert session.times_back == 1
+    assert not session.has_unsent
+    session.acknowledged(2)
+    assert session.has_unsent
     frame_no, sent = send(session)
     assert sent.rows["client_seq"].tolist() == [3, 4]
     assert frame_no == 4
     assert not session.has_unsent
-    session.acknowledged(2)
+    session.acknowledged(4)
     assert session.has_unsent
     assert send(session)[1].rows["client_seq"].tolist() == [5, 6]
 

@@ -41,6 +41,7 @@ TAKER_TICKS: Final = 3
 """How far beyond the best price an IOC is priced."""
 QTY_LOTS_MAX: Final = 100
 TABLE_SLOTS: Final = 1 << 14
+INSTRUMENTS_PER_ACCOUNT: Final = 4
 
 
 def _instrument_table(instrument_count: int) -> NDArray[np.int32]:
@@ -85,12 +86,22 @@ def _put_taker(model: Model, row: Any, rng: np.random.Generator, instrument: int
 
 
 @kernel
+def _account_of(rng: np.random.Generator, instrument: int, instrument_count: int, account_count: int) -> int:
+    """Draw one of the accounts that trade an instrument: each account trades `INSTRUMENTS_PER_ACCOUNT` of them."""
+    step = max(instrument_count // INSTRUMENTS_PER_ACCOUNT, 1)
+    home = (instrument + step * int(rng.random() * INSTRUMENTS_PER_ACCOUNT)) % instrument_count
+    groups = max(account_count // instrument_count, 1)
+    return (int(rng.random() * groups) * instrument_count + home) % account_count
+
+
+@kernel
 def _generate(
     model: Model,
     rows: FlowRows,
     rng: np.random.Generator,
     instruments: NDArray[np.int32],
     depths: NDArray[np.int32],
+    instrument_count: int,
     account_count: int,
     fill_count: int,
 ) -> int:
@@ -106,7 +117,7 @@ def _generate(
             id_count += 1
             instrument = instruments[int(rng.random() * TABLE_SLOTS)]
             row["instrument"] = instrument
-            row["account"] = int(rng.random() * account_count)
+            row["account"] = _account_of(rng, instrument, instrument_count, account_count)
             if choice < 0.95 or not _put_taker(model, row, rng, instrument, id_count):
                 _put_add(model, row, rng, instrument, id_count, depths)
         apply(model, row)
@@ -126,7 +137,7 @@ def deep_book(
     bases = BASE_TICKS + BASE_STEP_TICKS * np.arange(instrument_count, dtype=np.int64)
     model = new_model(bases, 2 * LEVELS_PER_SIDE + 1, len(rows))
     rng = np.random.Generator(np.random.PCG64(seed))
-    _generate(model, rows, rng, _instrument_table(instrument_count), _depth_table(), account_count, resting_count)
+    _generate(model, rows, rng, _instrument_table(instrument_count), _depth_table(), instrument_count, account_count, resting_count)
     return Workload(
         name="deep-book",
         description=(
