@@ -1,8 +1,8 @@
 """Frames: many command or event rows in one piece of bytes, as they travel over ZeroMQ and lie in the journal.
 
-A frame is a `HEADER`, the hot rows, the cold rows (one for each hot row with `Flag.HAS_COLD`, in order), then the tail that
-document rows point into. Decoding copies nothing: the arrays are read-only views of the given bytes. Anything that is not
-exactly such a frame raises `FrameError`; whether the rows make sense is the core's to say.
+A frame is a `HEADER`, the hot rows, the cold rows (one for each hot row with `Flag.HAS_COLD`, in order), then the
+tail that document rows point into. Decoding copies nothing: the arrays are read-only views of the given bytes.
+Anything that is not exactly such a frame raises `FrameError`; whether the rows make sense is the core's to say.
 """
 
 from __future__ import annotations
@@ -60,8 +60,9 @@ class Commands:
 class Events:
     """Event rows with their documents.
 
-    `rows` is EVENT (n,); `previous` is the (cause_seq, index) of the event before the first, (0, 0) at the very beginning: a
-    reader whose last event is another has missed something. `last_seq` is the last command whose events are all in here.
+    `rows` is EVENT (n,); `previous` is the (cause_seq, index) of the event before the first, (0, 0) at the very
+    beginning: a reader whose last event is another has missed something. `last_seq` is the last command whose
+    events are all in here.
     """
 
     rows: Rows
@@ -91,15 +92,17 @@ def commands(rows: Rows, cold: Rows | None = None, tail: bytes = b"") -> Command
     return Commands(rows, cold, tail)
 
 
-def _pieces(content: int, rows: Rows, cold: Rows, tail: bytes | memoryview, previous: tuple[int, int], last_seq: int) -> list[Any]:
+def _pieces(
+    content: int, rows: Rows, cold: Rows, tail: bytes | memoryview, previous: tuple[int, int], last_seq: int
+) -> list[Any]:
     assert rows.dtype.itemsize == schema.ROW_SIZE, "numpy has unfolded the unions: give concatenate the dtype"
     header = np.zeros(1, HEADER)
     header[0] = (
-        MAGIC, content, 0, schema.FINGERPRINT, len(rows), len(cold), len(tail), 0, previous[0], previous[1], last_seq, 0,
+        MAGIC, content, 0, schema.FINGERPRINT, len(rows), len(cold), len(tail), 0, *previous, last_seq, 0,
     )  # fmt: skip
-    pieces: list[Any] = [header.tobytes(), memoryview(np.ascontiguousarray(rows).view(np.uint8).reshape(-1))]
+    pieces: list[Any] = [header.tobytes(), np.ascontiguousarray(rows).view(np.uint8).reshape(-1).data]
     if len(cold):
-        pieces.append(memoryview(np.ascontiguousarray(cold).view(np.uint8).reshape(-1)))
+        pieces.append(np.ascontiguousarray(cold).view(np.uint8).reshape(-1).data)
     if len(tail):
         pieces.append(tail)
     return pieces

@@ -39,7 +39,10 @@ class Applied(NamedTuple):
 
 
 class Sections:
-    """A copy of the whole state at one sequence, for a snapshot; made fast, then masked, hashed and written at leisure."""
+    """A copy of the whole state at one sequence, for a snapshot.
+
+    Made fast, then masked, hashed and written at leisure.
+    """
 
     def __init__(self) -> None:
         self._copies = Copies()
@@ -65,7 +68,7 @@ class Sections:
         if not self._masked:
             self._copies.mask()
             self._masked = True
-        sections = [(table.name, memoryview(self._copies.tables[table.name]).cast("B")) for table in TABLES]
+        sections = [(table.name, self._copies.tables[table.name].data.cast("B")) for table in TABLES]
         return [*sections, (DIRECTORY_SECTION, memoryview(b"".join(self._pieces)))]
 
     def hash(self) -> bytes:
@@ -142,7 +145,9 @@ class Machine:
             elif stop == lay.STOP_EVENTS:
                 break
             elif stop == lay.STOP_BROKEN:
-                message = f"row {row} is seq {rows[row]['seq']} at {rows[row]['time_ns']} after {self.seq} at {self.time_ns}"
+                message = (
+                    f"row {row} is seq {rows[row]['seq']} at {rows[row]['time_ns']} after {self.seq} at {self.time_ns}"
+                )
                 raise InvariantError(message)
         events = self.state.events[: scalars[lay.S_EVENTS]]
         return Applied(row, batch.Events(events, bytes(self._tail), previous, self.seq))
@@ -160,7 +165,9 @@ class Machine:
             kept["document_offset"][documents] += len(tail)
             tail += bytes(applied.events.tail)
             rows.append(kept)
-        return batch.Events(np.concatenate(rows, dtype=schema.EVENT) if rows else np.zeros(0, schema.EVENT), tail, previous, self.seq)
+        return batch.Events(
+            np.concatenate(rows, dtype=schema.EVENT) if rows else np.zeros(0, schema.EVENT), tail, previous, self.seq
+        )
 
     def _document(self, rows: Rows, handle: Any, row: int, tail: bytes | memoryview) -> None:
         """Let the directory decide a document command, and the core do what follows."""

@@ -282,7 +282,9 @@ class RejectCode(Documented):
 def _row(size: int, fields: list[tuple[str, str, int]]) -> np.dtype[np.void]:
     """Make a packed little-endian dtype from (name, format, byte offset)."""
     names, formats, offsets = zip(*fields, strict=True)
-    return np.dtype({"names": list(names), "formats": ["<" + f for f in formats], "offsets": list(offsets), "itemsize": size})
+    return np.dtype(
+        {"names": list(names), "formats": ["<" + f for f in formats], "offsets": list(offsets), "itemsize": size}
+    )
 
 
 COMMAND: Final = _row(ROW_SIZE, [
@@ -310,7 +312,8 @@ EVENT: Final = _row(ROW_SIZE, [
     ("cause_seq", "i8", 0), ("time_ns", "i8", 8), ("origin_seq", "i8", 16),
     ("index", "i4", 24), ("instrument_id", "i4", 28), ("asset_id", "i4", 28),
     ("kind", "u1", 32), ("side", "u1", 33), ("order_type", "u1", 34), ("time_in_force", "u1", 35),
-    ("self_trade", "u1", 36), ("flags", "u1", 37), ("reason", "u1", 38), ("state", "u1", 38), ("command_kind", "u1", 39),
+    ("self_trade", "u1", 36), ("flags", "u1", 37), ("reason", "u1", 38), ("state", "u1", 38),
+    ("command_kind", "u1", 39),
     ("account_id", "i4", 40), ("contra_account_id", "i4", 44),
     ("order_id", "i8", 48), ("contra_order_id", "i8", 56), ("client_seq", "i8", 56),
     ("price_ticks", "i8", 64), ("qty_lots", "i8", 72),
@@ -324,7 +327,8 @@ EVENT: Final = _row(ROW_SIZE, [
 """The row of an event (128 bytes)."""
 
 ENUMS: Final[tuple[type[Documented], ...]] = (
-    CommandKind, EventKind, Side, OrderType, TimeInForce, SelfTrade, MarketState, AccountState, CancelReason, RejectCode,
+    CommandKind, EventKind, Side, OrderType, TimeInForce, SelfTrade, MarketState, AccountState, CancelReason,
+    RejectCode,
 )  # fmt: skip
 
 

@@ -23,9 +23,7 @@ R_REQUESTED = schema.CancelReason.REQUESTED.value
 def _target(m: Any, c: Any, at: int) -> int:
     by_client_id = (load(c, at + output.C_KINDS) >> 40) & BY_CLIENT_ID
     account_id = high(load(c, at + output.C_OWNER))
-    return orders.find(
-        m, account_id, load(c, at + output.C_TARGET_LO), load(c, at + output.C_TARGET_HI), by_client_id
-    )
+    return orders.find(m, account_id, load(c, at + output.C_TARGET_LO), load(c, at + output.C_TARGET_HI), by_client_id)
 
 
 @kernel

@@ -1,7 +1,7 @@
 """The core's one door: apply a batch of commands, each to its events; all branching on command kinds stands here.
 
-A batch stops early at a command with a document, which `kk99.machine` decides with the directory and then resolves, or when
-the event buffer has no room for another command's events.
+A batch stops early at a command with a document, which `kk99.machine` decides with the directory and then resolves,
+or when the event buffer has no room for another command's events.
 """
 
 from __future__ import annotations
@@ -101,7 +101,10 @@ def _look_ahead(m: Any, c: Any, at: int, end: int) -> None:
 
 @inlined
 def _look_deep(m: Any, c: Any, at: int, end: int) -> None:
-    """Of a large book, fetch in three steps what the commands ahead will touch, each step by what the one before fetched."""
+    """Of a large book, fetch in three steps what the commands ahead will touch.
+
+    Each step by what the one before fetched.
+    """
     if at + 18 * ROW_WORDS < end:
         _fetch_buckets(m, c, at + 18 * ROW_WORDS)
         _fetch_records(m, c, at + 11 * ROW_WORDS)
@@ -155,7 +158,10 @@ def _fetch_records(m: Any, c: Any, at: int) -> None:
 
 @inlined
 def _fetch_neighbours(m: Any, c: Any, at: int) -> None:
-    """Fetch the order's neighbours at its price and of its account, its level and balance; of a new order its level's last."""
+    """Fetch the order's neighbours at its price and of its account, its level and balance.
+
+    Of a new order its level's last.
+    """
     kinds = load(c, at + output.C_KINDS)
     if kinds & 0xFF == K_ORDER_NEW:
         level = ladder.level_guess(m, _book_guess(kinds, load(c, at + output.C_OWNER)), load(c, at + output.C_PRICE))
@@ -350,7 +356,10 @@ def broken_asset(m: Any, c: Any) -> int:
 
 @compiled
 def walk_book(m: Any, out: Any, instrument_id: int, side: int, position: int) -> int:
-    """Write the slots of one side's orders to `out` from a position on, in price-time order; return the next position."""
+    """Write the slots of one side's orders to `out` from a position on, in price-time order.
+
+    Return the next position.
+    """
     level_slot = load(m, lay.book(instrument_id, side) + lay.L_BEST)
     while level_slot != 0:
         slot = low(load(m, lay.level(level_slot) + lay.V_QUEUE))

@@ -165,9 +165,7 @@ def _check_new(m: Any, c: Any, at: int) -> int:
     if code == 0:
         code = check_instrument(m, low(owner))
     if code == 0:
-        code = _check_terms(
-            c, at, side, kind, (kinds >> 24) & 0xFF, (kinds >> 32) & 0xFF, (kinds >> 40) & 0xFF, amount
-        )
+        code = _check_terms(c, at, side, kind, (kinds >> 24) & 0xFF, (kinds >> 32) & 0xFF, (kinds >> 40) & 0xFF, amount)
     if code != 0:
         return code
     instrument_at = lay.instrument(low(owner))

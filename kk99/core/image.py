@@ -1,7 +1,8 @@
 """Event rows made by Python: answers to documents, and images of the whole state.
 
-An image holds, in this order: every document with its number, market, reference and account states, totals and balances,
-orders in price-time order within each side, sessions. All rows have the sequence of the image as cause and rise in index.
+An image holds, in this order: every document with its number, market, reference and account states, totals and
+balances, orders in price-time order within each side, sessions. All rows have the sequence of the image as cause
+and rise in index.
 """
 
 from __future__ import annotations

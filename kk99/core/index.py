@@ -1,11 +1,13 @@
 """Hash indexes: live orders by client id, the window of ended client ids, and balances by account and asset.
 
-Live orders and balances use linear hashing with chains: a bucket is split at an insert once the table is as full as it may
-be, so no insert ever pays for a whole rehash, and a chain is a link or two long. The head of a chain of orders also has the
-first order's hash and the chain's length, so most ids that are not there are seen to be not there without touching an order.
+Live orders and balances use linear hashing with chains: a bucket is split at an insert once the table is as full as
+it may be, so no insert ever pays for a whole rehash, and a chain is a link or two long. The head of a chain of
+orders also has the first order's hash and the chain's length, so most ids that are not there are seen to be not
+there without touching an order.
 
-The window of ended ids is a fixed table of buckets of one cache line: seven entries of hash and position, and the latest
-position that found its bucket full and went on to the next. What has left the window counts as free: nothing is ever removed.
+The window of ended ids is a fixed table of buckets of one cache line: seven entries of hash and position, and the
+latest position that found its bucket full and went on to the next. What has left the window counts as free: nothing
+is ever removed.
 
 The hash is keyed by a salt of this process, as clients choose their ids; the layout never shows in any answer.
 """
@@ -16,7 +18,19 @@ from typing import Any, Final
 
 from kk99 import schema
 from kk99.core import layout as lay
-from kk99.core.memory import inlined, kernel, load, load_half, load_high, low, mix, prefetch, store, store_half, store_high
+from kk99.core.memory import (
+    inlined,
+    kernel,
+    load,
+    load_half,
+    load_high,
+    low,
+    mix,
+    prefetch,
+    store,
+    store_half,
+    store_high,
+)
 
 BUCKETS_MIN: Final = 1024
 HEAD_SLOT: Final = schema.ORDERS_MAX - 1

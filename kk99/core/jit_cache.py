@@ -1,7 +1,8 @@
 """The cache of compiled kernels, which can't be stale.
 
-numba's own cache looks at the file of the function that was compiled, not at what that function calls. So each state of the
-core's sources, of the schema, of the versions and of the processor gets a folder of its own, named by their digest.
+numba's own cache looks at the file of the function that was compiled, not at what that function calls. So each
+state of the core's sources, of the schema, of the versions and of the processor gets a folder of its own, named by
+their digest.
 """
 
 from __future__ import annotations

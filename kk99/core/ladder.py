@@ -1,8 +1,8 @@
 """The price levels of one side of a book: a trie over the price's bits, 64 ways a node, and the best level at hand.
 
-The trie is as high as its highest price needs and has a bitmap in each node, so finding, making and removing a level and
-finding the next best one each take a handful of steps, whatever the number of levels. A level knows its leaf, so canceling
-touches the trie only when a level empties. Levels and nodes are recycled through free lists.
+The trie is as high as its highest price needs and has a bitmap in each node, so finding, making and removing a
+level and finding the next best one each take a handful of steps, whatever the number of levels. A level knows its
+leaf, so canceling touches the trie only when a level empties. Levels and nodes are recycled through free lists.
 """
 
 from __future__ import annotations

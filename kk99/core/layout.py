@@ -2,8 +2,8 @@
 
 The memory is reserved at its largest and filled by the operating system as it is touched, so a table never moves and
 growing costs nothing. Primary tables are the state: snapshots hold them and the state hash covers them. Derived tables
-(books, the index, scratch) and derived words are rebuilt from the primary ones on load; nothing that a command answers may
-depend on how they are laid out. Slot 0 of a table is never used: 0 means none.
+(books, the indexes, scratch) and derived words are rebuilt from the primary ones on load; nothing that a command answers
+may depend on how they are laid out. Slot 0 of a table is never used: 0 means none.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Final
 
 from kk99 import schema
 from kk99.core.memory import CHECKED, inlined
-
 
 
 def _line(words: int) -> int:
@@ -215,7 +214,7 @@ D_PARENT: Final = 1  # and its place there (high)
 D_PREFIX: Final = 2
 D_CHILDREN: Final = 4  # halves
 
-# The indexes (derived): heads of buckets (of balances: halves), and the window of ended client ids ----------------------------------
+# The indexes (derived): heads of buckets (of balances: halves), and the window of ended client ids --------------------
 ORDER_HEADS: Final = _line(NODES + NODES_MAX * NODE_WORDS)
 BALANCE_HEADS: Final = ORDER_HEADS + 4 * schema.ORDERS_MAX
 CLOSED_BUCKETS_COUNT: Final = schema.CLIENT_ID_WINDOW // 2
@@ -227,9 +226,11 @@ CLOSED_POSITION_MASK: Final = (1 << CLOSED_HASH_SHIFT) - 1
 EVENT_WORDS: Final = schema.ROW_WORDS
 EVENTS: Final = CLOSED_BUCKETS + CLOSED_BUCKETS_COUNT * 8
 EVENTS_MAX: Final = 32_768
-EVENTS_PER_COMMAND_MAX: Final = 2 * schema.FILLS_PER_COMMAND_MAX + 2 * (
-    schema.WORK_UNITS_PER_COMMAND // schema.WORK_UNITS_PER_ORDER + schema.WORK_QUEUE_MAX + 1
-) + 16
+EVENTS_PER_COMMAND_MAX: Final = (
+    2 * schema.FILLS_PER_COMMAND_MAX
+    + 2 * (schema.WORK_UNITS_PER_COMMAND // schema.WORK_UNITS_PER_ORDER + schema.WORK_QUEUE_MAX + 1)
+    + 16
+)
 
 MEMORY_WORDS: Final = EVENTS + EVENTS_MAX * EVENT_WORDS
 

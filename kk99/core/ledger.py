@@ -1,7 +1,7 @@
 """Money: balances, holds and fees, in whole units of an asset.
 
-Every change of a balance goes through `post` or moves between available and held, so the running total per asset is the sum
-of all balances, which is compared with what came in and went out.
+Every change of a balance goes through `post` or moves between available and held, so the running total per asset is
+the sum of all balances, which is compared with what came in and went out.
 """
 
 from __future__ import annotations

@@ -72,7 +72,9 @@ def _pay(m: Any, order_at: int, instrument_at: int, price: int, qty: int, cost: 
 
 
 @inlined
-def _settle(m: Any, instrument_at: int, buyer_at: int, seller_at: int, buy_price: int, qty: int, cost: int, net: int) -> None:
+def _settle(
+    m: Any, instrument_at: int, buyer_at: int, seller_at: int, buy_price: int, qty: int, cost: int, net: int
+) -> None:
     """Move base and quote between buyer and seller: the buyer pays `cost`, the seller gets `net`."""
     base = load(m, instrument_at + lay.I_BASE)
     quote = load(m, instrument_at + lay.I_QUOTE)
@@ -85,7 +87,9 @@ def _settle(m: Any, instrument_at: int, buyer_at: int, seller_at: int, buy_price
 
 
 @inlined
-def _record(m: Any, trade_id: int, taker_at: int, maker_at: int, side: int, price: int, qty: int, burn_ppm: int) -> None:
+def _record(
+    m: Any, trade_id: int, taker_at: int, maker_at: int, side: int, price: int, qty: int, burn_ppm: int
+) -> None:
     """Keep a trade for a bust or a correction."""
     at = lay.trade(trade_id)
     owner = load(m, taker_at + lay.O_OWNER)

@@ -6,9 +6,9 @@
 - `checked`: a memory is an int64 array, compiled by numba with bounds checks;
 - `python`: a memory is an int64 array, plain Python without compiling, for debugging and coverage.
 
-Everything else in the core is written once, as plain Python on integers, through the functions of this module. Only here
-does code know of lanes, of LLVM, and of the private numba option `_nrt` (no reference counts: the kernel holds no objects);
-should a numba release drop it, `_OPTIONS` without it is correct and some 20 % slower.
+Everything else in the core is written once, as plain Python on integers, through the functions of this module. Only
+here does code know of lanes, of LLVM, and of the private numba option `_nrt` (no reference counts: the kernel holds
+no objects); should a numba release drop it, `_OPTIONS` without it is correct and some 20 % slower.
 """
 
 from __future__ import annotations

@@ -101,7 +101,10 @@ def _short(m: Any, slots: int) -> bool:
 
 @kernel
 def _repost(m: Any, trade_at: int, price: int, qty: int, sign: int) -> int:
-    """Post (sign 1) or take back (-1) what a trade at a price and quantity posts; return whether a trader is short of it."""
+    """Post (sign 1) or take back (-1) what a trade at a price and quantity posts.
+
+    Return whether a trader is short of it.
+    """
     instrument_at = lay.instrument(low(load(m, trade_at + lay.T_INSTRUMENT)))
     base = load(m, instrument_at + lay.I_BASE)
     quote = load(m, instrument_at + lay.I_QUOTE)

@@ -1,6 +1,7 @@
 """The core's memory as Python sees it: reserved once, its primary tables copied out for snapshots and loaded back.
 
-The memory is reserved at its largest and costs only what is touched. Nothing here decides anything: it converts and copies.
+The memory is reserved at its largest and costs only what is touched. Nothing here decides anything: it converts and
+copies.
 """
 
 from __future__ import annotations
@@ -63,8 +64,8 @@ TABLES: Final = (
 class State:
     """One core's memory.
 
-    `words` is all of it as int64 words, `scalars` the same for single words, which is faster; `handle` is what kernels take
-    for it in this lane.
+    `words` is all of it as int64 words, `scalars` the same for single words, which is faster; `handle` is what
+    kernels take for it in this lane.
     """
 
     def __init__(self) -> None:
@@ -159,7 +160,10 @@ ENTRIES: Final = (
 
 
 def compile_kernel(progress: Callable[[str, int, int], None] | None = None) -> None:
-    """Compile every entry point, or load it from the cache; `progress` hears the name, how many are done, and of how many."""
+    """Compile every entry point, or load it from the cache.
+
+    `progress` hears the name, how many are done, and of how many.
+    """
     for done, (name, function) in enumerate(ENTRIES):
         if progress is not None:
             progress(name, done, len(ENTRIES))

@@ -180,5 +180,3 @@ def session_lost(m: Any, c: Any, at: int) -> None:
     output.simple(m, E_SESSION_LOST, 0, 0, session_id, 0, 0)
     enqueue(m, R_SESSION_LOST, 0, 0, 0, session_id)
     work_on(m)
-
-

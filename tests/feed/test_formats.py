@@ -317,7 +317,13 @@ def test_capture_with_a_hole_is_refused(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "data",
     [b"", b"not gzip", gzip.compress(b"1 {}\n"), gzip.compress(b"x {}\n"), gzip.compress(b"1 [\n")],
-    ids=["nothing", "not gzip", "no message", "no time", "no JSON"],  # gzip writes the time: no id can come from the data
+    ids=[
+        "nothing",
+        "not gzip",
+        "no message",
+        "no time",
+        "no JSON",
+    ],  # gzip writes the time: no id can come from the data
 )
 def test_what_is_no_capture_is_refused(tmp_path, data):
     """Bytes that are not gzip, lines that are not messages, and a capture without a snapshot raise InputError."""

@@ -137,7 +137,16 @@ def deep_book(
     bases = BASE_TICKS + BASE_STEP_TICKS * np.arange(instrument_count, dtype=np.int64)
     model = new_model(bases, 2 * LEVELS_PER_SIDE + 1, len(rows))
     rng = np.random.Generator(np.random.PCG64(seed))
-    _generate(model, rows, rng, _instrument_table(instrument_count), _depth_table(), instrument_count, account_count, resting_count)
+    _generate(
+        model,
+        rows,
+        rng,
+        _instrument_table(instrument_count),
+        _depth_table(),
+        instrument_count,
+        account_count,
+        resting_count,
+    )
     return Workload(
         name="deep-book",
         description=(
