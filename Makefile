@@ -22,6 +22,7 @@ run: setup ## start the whole venue on this machine
 	@exec $(BIN)/kk99 up $(ARGS)
 
 test: setup ## run the test suite (ARGS='-k name' to choose)
+	@scripts/strace.sh
 	$(PYTEST) $(ARGS)
 
 check: setup ## check format, lint, types, imports and docs
@@ -37,7 +38,7 @@ format: setup ## format the code and fix what lint can fix
 
 coverage: setup ## run the test suite with the JIT off and show the lines it misses
 	$(BIN)/coverage erase
-	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run -m pytest $(ARGS)
+	KK99_LANE=python $(BIN)/coverage run -m pytest $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

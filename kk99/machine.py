@@ -254,6 +254,9 @@ class Machine:
         if set(given) != {table.name for table in TABLES} | {DIRECTORY_SECTION}:
             message = f"the sections are {sorted(given)}"
             raise SnapshotError(message)
+        if any(len(data) % 8 for name, data in given.items() if name != DIRECTORY_SECTION):
+            message = "a section is not made of whole words"
+            raise SnapshotError(message)
         tables = {table.name: np.frombuffer(given[table.name], np.int64) for table in TABLES}
         for table in TABLES:
             needed = lay.HEADER_WORDS if table.name == "header" else table.words(tables["header"])

@@ -38,7 +38,7 @@ ACCOUNTS_MAX: Final = 1 << 24
 BALANCES_MAX: Final = 1 << 25
 SESSIONS_MAX: Final = 1 << 14
 ORDERS_MAX: Final = 1 << 24
-"""Live orders; an order id is `generation << ORDER_SLOT_BITS | slot`."""
+"""Order slots, of which 0 is none; an order id is `generation << ORDER_SLOT_BITS | slot`."""
 ORDER_SLOT_BITS: Final = 24
 LEVELS_MAX: Final = 2_500_000
 """Price levels in all books together."""
@@ -272,7 +272,7 @@ class RejectCode(Documented):
     CLIENT_ID_DUPLICATE = 38, "The account has a live or recently ended order with this client order id."
     FUNDS_INSUFFICIENT = 39, "The account's available balance does not cover the hold, debit or reversal."
     POST_ONLY_CROSSES = 40, "The order is post-only and would trade."
-    ORDERS_FULL = 41, "The venue holds ORDERS_MAX live orders, or its book has no room."
+    ORDERS_FULL = 41, "The venue holds ORDERS_MAX - 1 live orders, LEVELS_MAX price levels, or as many balances as it can."
     WORK_QUEUE_FULL = 42, "Too many mass cancels are pending; try again."
     TRADE_UNKNOWN = 43, "No trade of this id within the bust window."
     TRADE_BUSTED = 44, "The trade is already busted."

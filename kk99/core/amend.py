@@ -119,7 +119,7 @@ def order_replace(m: Any, c: Any, at: int) -> None:
         code = R.FUNDS_INSUFFICIENT.value
     elif (terms >> 32) & POST_ONLY != 0 and matching.crosses(m, lay.book(instrument_id, 3 - side), side, price):
         code = R.POST_ONLY_CROSSES.value
-    elif entry.full(m):
+    elif not kept and entry.full(m):
         code = R.ORDERS_FULL.value
     if code != 0:
         output.reject(m, c, at, code)

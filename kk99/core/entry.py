@@ -31,8 +31,9 @@ HALTED = schema.MarketState.HALTED.value
 R_IOC = schema.CancelReason.IOC.value
 R_FOK = schema.CancelReason.FOK.value
 E_ACCEPTED = schema.EventKind.ORDER_ACCEPTED.value
-ORDERS_BOUND = schema.ORDERS_MAX - 2
-BALANCES_BOUND = schema.BALANCES_MAX - 2 * schema.FILLS_PER_COMMAND_MAX
+ORDERS_BOUND = schema.ORDERS_MAX - 1  # slot 0 is none
+# Room stays for what one more command's fills open, and for the venue's own two balances of every asset yet to come.
+BALANCES_BOUND = schema.BALANCES_MAX - 2 * schema.FILLS_PER_COMMAND_MAX - 2 * schema.ASSETS_MAX
 LEVELS_BOUND = schema.LEVELS_MAX
 C_TRIGGER = schema.word_of(schema.COMMAND, "trigger_price_ticks")
 C_DISPLAY = schema.word_of(schema.COMMAND, "display_qty_lots")
@@ -278,7 +279,7 @@ def order_new(m: Any, c: Any, at: int) -> None:
     aggress(m, slot, limit, amount, linked=False)
 
 
-@inlined
+@kernel
 def accepted(m: Any, kind: int, order_at: int, more_flags: int, held: int) -> None:
     """Write ORDER_ACCEPTED or ORDER_REPLACED from an order's record."""
     owner = load(m, order_at + lay.O_OWNER)

@@ -220,7 +220,7 @@ def _remove_node(m: Any, book_at: int, node: int) -> None:
             return
 
 
-@inlined
+@kernel
 def append(m: Any, book_at: int, side: int, order_slot: int) -> None:
     """Put an order at the back of the queue at its price."""
     at = lay.order(order_slot)
@@ -240,7 +240,7 @@ def append(m: Any, book_at: int, side: int, order_slot: int) -> None:
     add(m, record + lay.V_QTY, load(m, at + lay.O_LEAVES))
 
 
-@inlined
+@kernel
 def remove(m: Any, book_at: int, side: int, order_slot: int) -> None:
     """Take an order out of the queue at its price; the level goes with its last order."""
     at = lay.order(order_slot)

@@ -2,7 +2,7 @@
 
 The memory is reserved at its largest and filled by the operating system as it is touched, so a table never moves and
 growing costs nothing. Primary tables are the state: snapshots hold them and the state hash covers them. Derived tables
-(books, the indexes, scratch) and derived words are rebuilt from the primary ones on load; nothing that a command answers
+(books, indexes, scratch) and derived words are rebuilt from the primary ones on load; nothing that a command answers
 may depend on how they are laid out. Slot 0 of a table is never used: 0 means none.
 """
 
@@ -104,10 +104,8 @@ I_MAX_PRICE: Final = 11
 I_COLLAR_PPM: Final = 12
 I_REFERENCE: Final = 13
 I_SCHEDULE: Final = 14
-I_TRADES: Final = 15
-I_VOLUME: Final = 16
-I_COLLAR_LOW: Final = 17  # follows from reference and collar
-I_COLLAR_HIGH: Final = 18
+I_COLLAR_LOW: Final = 15  # follows from reference and collar
+I_COLLAR_HIGH: Final = 16
 
 # Accounts (primary) ---------------------------------------------------------------------------------------------------
 ACCOUNT_WORDS: Final = 4

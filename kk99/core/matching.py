@@ -125,8 +125,6 @@ def fill(m: Any, instrument_at: int, taker_at: int, maker: int, side: int, limit
     add(m, taker_at + lay.O_NOTIONAL, notional)
     add(m, maker_at + lay.O_NOTIONAL, notional)
     ladder.reduce(m, maker, qty)
-    add(m, instrument_at + lay.I_TRADES, 1)
-    add(m, instrument_at + lay.I_VOLUME, qty)
     trade_id = load(m, lay.HEADER + lay.H_TRADES) + 1
     store(m, lay.HEADER + lay.H_TRADES, trade_id)
     _record(m, trade_id, taker_at, maker_at, side, price, qty, burn_ppm)

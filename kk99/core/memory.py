@@ -32,6 +32,7 @@ CACHE_DIR: Final = jit_cache.prepare(LANE)
 
 _WORD: Final = (1 << 64) - 1
 _SIGN: Final = 1 << 63
+_SPREAD: Final = 0x9E3779B97F4A7C1
 
 kernel: Callable[[Any], Any]
 inlined: Callable[[Any], Any]
@@ -59,10 +60,9 @@ if LANE == "python":
         return ((word & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000
 
     def mix(first: int, second: int, third: int, salt: int) -> int:
-        """Return 31 well-mixed bits of three words, keyed by an odd salt."""
-        value = ((first ^ (third * 0x9E3779B97F4A7C1)) * salt + second) & _WORD
-        value = ((value ^ (value >> 29)) * salt) & _WORD
-        return (value >> 33) & 0x7FFFFFFF
+        """Return 31 well-mixed bits of three words, keyed by a salt: the halves of a 128-bit product, folded."""
+        product = ((first ^ salt) & _WORD) * ((second ^ (third * _SPREAD) ^ (salt * _SPREAD)) & _WORD)
+        return ((product ^ (product >> 64)) >> 20) & 0x7FFFFFFF
 
     def lowest_bit(word: int) -> int:
         """Return the index of the lowest bit of a word that is not zero."""
@@ -122,11 +122,13 @@ else:
     def _mix(typing_context: Any, first: Any, second: Any, third: Any, salt: Any) -> Any:
         def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
             first, second, third, salt = args
-            word = ir.IntType(64)
-            third = builder.mul(third, ir.Constant(word, 0x9E3779B97F4A7C1))
-            value = builder.add(builder.mul(builder.xor(first, third), salt), second)
-            value = builder.mul(builder.xor(value, builder.lshr(value, ir.Constant(word, 29))), salt)
-            return builder.and_(builder.lshr(value, ir.Constant(word, 33)), ir.Constant(word, 0x7FFFFFFF))
+            word, wide, spread = ir.IntType(64), ir.IntType(128), ir.Constant(ir.IntType(64), _SPREAD)
+            left = builder.xor(first, salt)
+            right = builder.xor(second, builder.xor(builder.mul(third, spread), builder.mul(salt, spread)))
+            product = builder.mul(builder.zext(left, wide), builder.zext(right, wide))
+            folded = builder.xor(product, builder.lshr(product, ir.Constant(wide, 64)))
+            bits = builder.trunc(builder.lshr(folded, ir.Constant(wide, 20)), word)
+            return builder.and_(bits, ir.Constant(word, 0x7FFFFFFF))
 
         return types.int64(types.int64, types.int64, types.int64, types.int64), codegen
 
@@ -137,7 +139,7 @@ else:
 
     @inlined
     def mix(first: int, second: int, third: int, salt: int) -> int:
-        """Return 31 well-mixed bits of three words, keyed by an odd salt."""
+        """Return 31 well-mixed bits of three words, keyed by a salt: the halves of a 128-bit product, folded."""
         return _mix(first, second, third, salt)
 
     @inlined

@@ -29,7 +29,7 @@ def take_slot(m: Any) -> int:
     return slot
 
 
-@inlined
+@kernel
 def link(m: Any, slot: int) -> None:
     """Put an order at the end of its account's list."""
     at = lay.order(slot)
@@ -46,7 +46,7 @@ def link(m: Any, slot: int) -> None:
     add(m, account_at + lay.C_ORDERS, 1)
 
 
-@inlined
+@kernel
 def unlink(m: Any, slot: int) -> None:
     """Take an order out of its account's list; pending work that was to visit it next goes on behind it."""
     at = lay.order(slot)
@@ -71,7 +71,7 @@ def unlink(m: Any, slot: int) -> None:
             store(m, lay.HEADER + lay.H_WORK_CURSOR, following)
 
 
-@inlined
+@kernel
 def retire(m: Any, slot: int) -> None:
     """End an order that is in no book and no list: its client id, its slot."""
     at = lay.order(slot)
@@ -83,7 +83,7 @@ def retire(m: Any, slot: int) -> None:
     add(m, lay.HEADER + lay.H_ORDERS, -1)
 
 
-@inlined
+@kernel
 def release(m: Any, slot: int, price: int) -> None:
     """Give back what an order still holds, by the formula at a price."""
     at = lay.order(slot)

@@ -6,7 +6,7 @@ from typing import Any
 
 from kk99 import schema
 from kk99.core import layout as lay
-from kk99.core.memory import inlined, load, low, pair, store
+from kk99.core.memory import inlined, kernel, load, low, pair, store
 
 E_REJECTED = schema.EventKind.REJECTED.value
 E_TRADE = schema.EventKind.TRADE.value
@@ -59,14 +59,14 @@ def finish(m: Any, at: int, price: int, qty: int, leaves: int, client_lo: int, c
     store(m, at + 15, amount)
 
 
-@inlined
+@kernel
 def simple(m: Any, kind: int, instrument_id: int, account_id: int, order_id: int, side: int, qty: int) -> None:
     """Write an event of few fields."""
     at = begin(m, kind | side << 8, instrument_id, account_id, 0, order_id)
     finish(m, at, 0, qty, 0, 0, 0, 0)
 
 
-@inlined
+@kernel
 def reject(m: Any, c: Any, at: int, code: int) -> None:
     """Write REJECTED for the command at a row, with what it asked for."""
     kinds = load(c, at + C_KINDS)
@@ -80,7 +80,7 @@ def reject(m: Any, c: Any, at: int, code: int) -> None:
     finish(m, event, load(c, at + C_PRICE), load(c, at + C_QTY), 0, client_lo, client_hi, load(c, at + C_AMOUNT))
 
 
-@inlined
+@kernel
 def order_event(m: Any, kind: int, reason: int, order_at: int, leaves: int, amount: int) -> None:
     """Write ORDER_CANCELED or ORDER_REDUCED from an order's record."""
     owner = load(m, order_at + lay.O_OWNER)

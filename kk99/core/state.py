@@ -18,6 +18,7 @@ from kk99 import schema
 from kk99.core import apply, index
 from kk99.core import layout as lay
 from kk99.core.memory import LANE
+from kk99.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,11 +80,15 @@ class State:
         for control in (lay.X_ORDERS, lay.X_BALANCES):
             self.words[control + lay.X_BUCKETS] = index.BUCKETS_MIN
             self.words[control + lay.X_MASK] = index.BUCKETS_MIN - 1
-        window = self.words[lay.CLOSED_BUCKETS : lay.CLOSED_BUCKETS + lay.CLOSED_BUCKETS_COUNT * 8]
-        window[:] = -(schema.CLIENT_ID_WINDOW + 1) & lay.CLOSED_POSITION_MASK  # long out of the window: free
+        self._empty_window()
         self.words[lay.HEADER + lay.H_ACCOUNTS] = schema.VENUE_ACCOUNTS - 1
         self.words[lay.HEADER + lay.H_WORK_CURSOR] = -1
         self.events = self.words[lay.EVENTS : lay.EVENTS + lay.EVENTS_MAX * lay.EVENT_WORDS].view(schema.EVENT)
+
+    def _empty_window(self) -> None:
+        """Free the table of ended client ids: every position has just left the window (positions wrap)."""
+        window = self.words[lay.CLOSED_BUCKETS : lay.CLOSED_BUCKETS + lay.CLOSED_BUCKETS_COUNT * 8]
+        window[:] = (self.header(lay.H_CLOSED) - schema.CLIENT_ID_WINDOW - 1) & lay.CLOSED_POSITION_MASK
 
     def header(self, word: int) -> int:
         """Return a word of the header."""
@@ -99,6 +104,7 @@ class State:
             words = tables[table.name]
             self.words[table.base : table.base + len(words)] = words
         self.words[lay.S_EVENTS] = 0
+        self._empty_window()
         apply.rebuild(self.handle, self.handle)
 
 
@@ -108,7 +114,9 @@ def words_handle(words: Words) -> Any:
 
 
 def rows_handle(rows: npt.NDArray[np.void]) -> Any:
-    """Return what kernels take for command rows in this lane."""
+    """Return what kernels take for command rows in this lane, or raise `InputError` unless they lie end to end."""
+    if rows.strides != (schema.ROW_SIZE,):
+        raise InputError(f"command rows lie {rows.strides} bytes apart, not {schema.ROW_SIZE}: copy them first")
     if LANE == "jit":
         return rows.ctypes.data
     return np.array(rows).view(np.int64).reshape(-1)
