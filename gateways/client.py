@@ -207,13 +207,15 @@ class Client:
         """
         follower = self._follow()
         deadline = time.monotonic() + timeout_s
+        self.pump(0)
         while True:
-            self.pump(0)
             events = follower.next()
             now = time.monotonic()
             if events is not None or now >= deadline:
                 return events
-            self._poller.poll(self._wait_ms(min(deadline - now, follower.wait_s)))
+            ready = self._poller.poll(self._wait_ms(min(deadline - now, follower.wait_s)))
+            if not ready or ready[-1][0] is not follower.socket:  # events first: the rest is not urgent beside them
+                self.pump(0)
 
     # Questions ------------------------------------------------------------------------------------------------------
 
@@ -319,7 +321,7 @@ class Client:
         while transport.has_message(self._submit):
             is_any = True
             try:
-                message = protocol.decode(transport.receive(self._submit))
+                message = protocol.decode(transport.receive(self._submit, 1))
             except ProtocolError as error:
                 raise ClientError(f"the engine sent no message of this protocol: {error}") from error
             self._take_answer(message)

@@ -98,7 +98,7 @@ class Follower:
         if not transport.has_message(self.socket):
             return None
         try:
-            _, frame = transport.receive(self.socket)
+            _, frame = transport.receive(self.socket, 1)
             return batch.decode_events(frame)
         except ValueError as error:
             raise ClientError(f"the engine published no event frame: {error}") from error

@@ -117,7 +117,7 @@ class Query:
                 self.close()
                 raise Unreachable(f"{self._address}: the engine did not answer")
         try:
-            reply = protocol.decode(transport.receive(self._socket))
+            reply = protocol.decode(transport.receive(self._socket, 1))
             if reply.kind == Kind.ERROR:
                 raise ClientError(f"the engine refused: {reply.document().get('text')}")
         except ProtocolError as error:

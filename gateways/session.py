@@ -8,6 +8,7 @@ Invariants:
 
 from __future__ import annotations
 
+import struct
 from collections import deque
 from dataclasses import dataclass
 from typing import Final
@@ -20,6 +21,8 @@ from kk99.errors import ClientError
 _CLIENT_SEQ: Final = schema.word_of(schema.COMMAND, "client_seq")
 _SESSION: Final = schema.word_of(schema.COMMAND, "session_id")
 _EPOCH_SHIFT: Final = schema.shift_of(schema.COMMAND, "session_epoch")
+_SEQ_SESSION: Final = struct.Struct("<qq")
+assert _SESSION == _CLIENT_SEQ + 1
 _COUNTING: Final = np.arange(schema.BATCH_ROWS_MAX, dtype=np.int64)
 
 
@@ -125,10 +128,14 @@ class ClientSession:
             raise ClientError(f"a tail of {len(commands.tail)} bytes where {batch.TAIL_BYTES_MAX} are allowed")
         first = self._next_client_seq
         data = bytearray().join(commands.pieces())
-        words = np.frombuffer(data, np.int64, count * schema.ROW_WORDS, batch.HEADER_SIZE)
-        words = words.reshape(count, schema.ROW_WORDS)
-        words[:, _SESSION] = self.session_id | self.epoch << _EPOCH_SHIFT
-        np.add(_COUNTING[:count], first, out=words[:, _CLIENT_SEQ])
+        session = self.session_id | self.epoch << _EPOCH_SHIFT
+        if count == 1:  # a lone order, without numpy's machinery
+            _SEQ_SESSION.pack_into(data, batch.HEADER_SIZE + 8 * _CLIENT_SEQ, first, session)
+        else:
+            words = np.frombuffer(data, np.int64, count * schema.ROW_WORDS, batch.HEADER_SIZE)
+            words = words.reshape(count, schema.ROW_WORDS)
+            words[:, _SESSION] = session
+            np.add(_COUNTING[:count], first, out=words[:, _CLIENT_SEQ])
         self._next_client_seq = first + count
         self._kept.append(Outgoing(first, first + count - 1, data))
         self._kept_rows += count

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 RESERVE_FILE: Final = "reserve"
 RESERVE_BYTES: Final = 64 << 20
+LOOK_BYTES: Final = 1 << 20
+"""The disk is looked at once in so many bytes written: a call for each commit would be in a lone command's way."""
 LOW_WATER_BYTES: Final = 256 << 20
 """Below this a disk is nearly full: no new commands are taken in."""
 
@@ -27,6 +29,7 @@ class Room:
         self._reserve = folder / RESERVE_FILE
         self._reserve_bytes = reserve_bytes
         self._low_water_bytes = low_water_bytes
+        self._unlooked_bytes = LOOK_BYTES
         have = self._reserve.stat().st_size if self._reserve.exists() else 0
         if have < reserve_bytes and self.free_bytes > low_water_bytes + reserve_bytes:
             with self._reserve.open("ab") as file:
@@ -44,7 +47,11 @@ class Room:
         return self.free_bytes < self._low_water_bytes
 
     def make_room(self, size: int) -> None:
-        """Give up the reserve if the disk has not twice `size` bytes and a little left."""
+        """Before `size` bytes are written, give up the reserve if the disk has not twice that and a little left."""
+        self._unlooked_bytes += size
+        if self._unlooked_bytes < LOOK_BYTES:
+            return  # at the last look there was more than that left
+        self._unlooked_bytes = 0
         if self.free_bytes < 2 * size + self._reserve_bytes // 4 and self._reserve.exists():
             self._reserve.unlink()
             sync_folder(self._folder)

@@ -15,8 +15,6 @@ import struct
 import time
 from typing import TYPE_CHECKING, Any, Final, Self
 
-import numpy as np
-
 from journal import disk, keys, storage
 from journal import format as record
 from journal.head import Head
@@ -37,6 +35,8 @@ SEGMENT_NS: Final = 86_400 * 10**9
 _PAGE_BYTES: Final = 4096
 _DRAFT_FOLDER: Final = "beginning"
 _FIRST_ROW: Final = record.HEADER_SIZE + batch.HEADER_SIZE
+_FRAME_HEAD: Final = struct.Struct("<I12xI")
+"""Of a frame's header, the magic and the number of rows."""
 _ROW_HEAD: Final = struct.Struct("<qq")
 """A command row begins with its sequence and its time."""
 
@@ -248,9 +248,9 @@ def _prepare(path: Path) -> None:
 
 def _check_rows(value: Any, end: Link, first_seq: int, count: int) -> tuple[int, int]:
     """Return the times of the first and the last row; a batch that is not the next one is a broken invariant."""
-    frame = np.frombuffer(value, batch.HEADER, 1, record.HEADER_SIZE)[0]
-    assert frame["magic"] == batch.MAGIC, "not a frame"
-    assert frame["row_count"] == count >= 1, f"{frame['row_count']} rows in a batch of {count}"
+    magic, row_count = _FRAME_HEAD.unpack_from(value, record.HEADER_SIZE)
+    assert magic == batch.MAGIC, "not a frame"
+    assert row_count == count >= 1, f"{row_count} rows in a batch of {count}"
     assert first_seq == end.next_seq, f"a batch from {first_seq} where {end.next_seq} is next"
     seq, first_ns = _ROW_HEAD.unpack_from(value, _FIRST_ROW)
     assert seq == first_seq, f"the first row is of sequence {seq}, not {first_seq}"

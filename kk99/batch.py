@@ -7,8 +7,9 @@ Anything that is not exactly such a frame raises `FrameError`; whether the rows 
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,16 @@ HEADER: Final = np.dtype([
 ])  # fmt: skip
 """Header of a frame, 64 bytes."""
 HEADER_SIZE: Final = HEADER.itemsize
+_HEADER: Final = struct.Struct("<IHHqIIIIqqqq")
+assert _HEADER.size == HEADER_SIZE
+
+_TERMS: Final = schema.word_of(schema.COMMAND, "kind")
+"""The word that holds both a command's kind and its flags: one look at each row tells what belongs to it."""
+assert schema.word_of(schema.COMMAND, "flags") == _TERMS
+assert schema.shift_of(schema.COMMAND, "kind") == 0
+_KIND_MASK: Final = 0xFF
+_FIRST_TERMS: Final = struct.Struct(f"<{_TERMS * 8}xq")
+_HAS_COLD: Final = schema.Flag.HAS_COLD.value << schema.shift_of(schema.COMMAND, "flags")
 
 Rows = npt.NDArray[np.void]
 
@@ -96,13 +107,12 @@ def _pieces(
     content: int, rows: Rows, cold: Rows, tail: bytes | memoryview, previous: tuple[int, int], last_seq: int
 ) -> list[Any]:
     assert rows.dtype.itemsize == schema.ROW_SIZE, "numpy has unfolded the unions: give concatenate the dtype"
-    header = np.zeros(1, HEADER)
-    header[0] = (
+    header = _HEADER.pack(
         MAGIC, content, 0, schema.FINGERPRINT, len(rows), len(cold), len(tail), 0, *previous, last_seq, 0,
     )  # fmt: skip
-    pieces: list[Any] = [header.tobytes(), np.ascontiguousarray(rows).view(np.uint8).reshape(-1).data]
+    pieces: list[Any] = [header, np.ascontiguousarray(rows).view(np.uint8).data]
     if len(cold):
-        pieces.append(np.ascontiguousarray(cold).view(np.uint8).reshape(-1).data)
+        pieces.append(np.ascontiguousarray(cold).view(np.uint8).data)
     if len(tail):
         pieces.append(tail)
     return pieces
@@ -115,12 +125,15 @@ def decode_commands(data: bytes | memoryview) -> Commands:
     """
     header = _header(data, COMMANDS)
     rows, cold, tail = _body(data, header, schema.COMMAND)
-    wanted = int(np.count_nonzero(rows["flags"] & schema.Flag.HAS_COLD))
+    any_terms = _any_terms(data, rows)
+    wanted = 0
+    if any_terms & _HAS_COLD:
+        wanted = int(np.count_nonzero(rows["flags"] & schema.Flag.HAS_COLD))
     if wanted != len(cold):
         message = f"{wanted} rows say HAS_COLD, {len(cold)} cold rows follow"
         raise FrameError(message)
-    documents = rows[rows["kind"] >= schema.FIRST_DOCUMENT_KIND]
-    if len(documents):
+    if any_terms & _KIND_MASK >= schema.FIRST_DOCUMENT_KIND:
+        documents = rows[rows["kind"] >= schema.FIRST_DOCUMENT_KIND]
         offset, size = documents["document_offset"].astype(np.int64), documents["document_size"].astype(np.int64)
         bad = (offset < 0) | (size < 0) | (size > schema.DOCUMENT_BYTES_MAX) | (offset + size > len(tail))
         if bad.any():
@@ -129,36 +142,59 @@ def decode_commands(data: bytes | memoryview) -> Commands:
     return Commands(rows, cold, tail)
 
 
+def _any_terms(data: bytes | memoryview, rows: Rows) -> int:
+    """Return the bits of kind and flags that stand in any row."""
+    if len(rows) == 1:  # a lone order: numpy's machinery, gone from the caches, would take longer than all the rest
+        return int(_FIRST_TERMS.unpack_from(data, HEADER_SIZE)[0])
+    return int(np.bitwise_or.reduce(rows.view(np.int64)[_TERMS :: schema.ROW_WORDS]))
+
+
 def decode_events(data: bytes | memoryview) -> Events:
     """Return the `Events` that a frame holds, or raise `FrameError`."""
     header = _header(data, EVENTS)
     rows, _, tail = _body(data, header, schema.EVENT)
-    previous = (int(header["previous_cause_seq"]), int(header["previous_index"]))
-    return Events(rows, tail, previous, int(header["last_seq"]))
+    return Events(rows, tail, (header.previous_cause_seq, header.previous_index), header.last_seq)
 
 
-def _header(data: bytes | memoryview, content: int) -> Any:
+class _Header(NamedTuple):
+    """The fields of `HEADER`."""
+
+    magic: int
+    content: int
+    reserved: int
+    fingerprint: int
+    row_count: int
+    cold_count: int
+    tail_size: int
+    flags: int
+    previous_cause_seq: int
+    previous_index: int
+    last_seq: int
+    reserved_2: int
+
+
+def _header(data: bytes | memoryview, content: int) -> _Header:
     if len(data) < HEADER_SIZE:
         message = f"{len(data)} bytes are too few for a frame"
         raise FrameError(message)
-    header = np.frombuffer(data, HEADER, 1)[0]
-    if header["magic"] != MAGIC or header["content"] != content:
+    header = _Header._make(_HEADER.unpack_from(data))
+    if header.magic != MAGIC or header.content != content:
         message = "not a frame of the kind expected"
         raise FrameError(message)
-    if header["fingerprint"] != schema.FINGERPRINT:
-        message = f"schema {int(header['fingerprint']):016x} where {schema.FINGERPRINT:016x} is spoken"
+    if header.fingerprint != schema.FINGERPRINT:
+        message = f"schema {header.fingerprint:016x} where {schema.FINGERPRINT:016x} is spoken"
         raise FrameError(message)
-    if header["row_count"] > FRAME_ROWS_MAX or header["cold_count"] > header["row_count"]:
-        message = f"{header['row_count']} rows and {header['cold_count']} cold rows are out of bounds"
+    if header.row_count > FRAME_ROWS_MAX or header.cold_count > header.row_count:
+        message = f"{header.row_count} rows and {header.cold_count} cold rows are out of bounds"
         raise FrameError(message)
-    if header["tail_size"] > TAIL_BYTES_MAX:
-        message = f"a tail of {header['tail_size']} bytes is too long"
+    if header.tail_size > TAIL_BYTES_MAX:
+        message = f"a tail of {header.tail_size} bytes is too long"
         raise FrameError(message)
     return header
 
 
-def _body(data: bytes | memoryview, header: Any, row: np.dtype[np.void]) -> tuple[Rows, Rows, memoryview]:
-    row_count, cold_count, tail_size = int(header["row_count"]), int(header["cold_count"]), int(header["tail_size"])
+def _body(data: bytes | memoryview, header: _Header, row: np.dtype[np.void]) -> tuple[Rows, Rows, memoryview]:
+    row_count, cold_count, tail_size = header.row_count, header.cold_count, header.tail_size
     cold_at = HEADER_SIZE + row_count * schema.ROW_SIZE
     tail_at = cold_at + cold_count * schema.ROW_SIZE
     if len(data) != tail_at + tail_size:

@@ -16,6 +16,7 @@ COPIED_BYTES: Final = 1 << 16
 _NOBLOCK: Final = int(zmq.NOBLOCK)
 _NOBLOCK_SNDMORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
 _EVENTS: Final = int(zmq.EVENTS)
+_RCVMORE: Final = int(zmq.RCVMORE)
 _POLLIN: Final = int(zmq.POLLIN)
 
 
@@ -38,10 +39,18 @@ def has_message(socket: zmq.Socket[bytes]) -> bool:
     return bool(int(socket.getsockopt(_EVENTS)) & _POLLIN)
 
 
-def receive(socket: zmq.Socket[bytes]) -> list[memoryview]:
-    """Return the parts of the message that is there, as views of the received memory; `zmq.Again` if there is none."""
+def receive(socket: zmq.Socket[bytes], heads: int) -> list[Any]:
+    """Return the parts of the message that is there; `zmq.Again` if there is none.
+
+    The first `heads` parts are small and come as bytes, what follows them as views of the received memory.
+    """
+    parts: list[Any] = []
+    for _ in range(heads):
+        parts.append(socket.recv(_NOBLOCK))
+        if not socket.getsockopt(_RCVMORE):
+            return parts
     frame = socket.recv(_NOBLOCK, copy=False)
-    parts = [frame.buffer]
+    parts.append(frame.buffer)
     while frame.more:
         frame = socket.recv(_NOBLOCK, copy=False)
         parts.append(frame.buffer)

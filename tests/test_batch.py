@@ -193,6 +193,19 @@ class TestBounds:
         with pytest.raises(FrameError, match="out of bounds"):
             batch.decode_commands(frame_of(1, 2))
 
+    @pytest.mark.parametrize("count", [1, 2, 3])
+    def test_any_row_may_have_a_document_or_a_cold_row(self, count):
+        """The one row that needs something is found wherever it stands, alone or among others."""
+        for at in range(count):
+            rows = build.new_rows(count)
+            rows["flags"][at] = schema.Flag.HAS_COLD
+            with pytest.raises(FrameError, match="HAS_COLD"):
+                batch.decode_commands(batch.Commands(rows, np.zeros(0, schema.COLD)).encode())
+            rows = build.new_rows(count)
+            rows["kind"][at], rows["document_size"][at] = schema.FIRST_DOCUMENT_KIND, 1
+            with pytest.raises(FrameError, match="outside the frame"):
+                batch.decode_commands(batch.Commands(rows, np.zeros(0, schema.COLD)).encode())
+
     @pytest.mark.parametrize(("rows_with_flag", "cold_count"), [(0, 1), (1, 0), (1, 2), (2, 1)])
     def test_cold_rows_agree_with_flags(self, rows_with_flag, cold_count):
         """There is one cold row for each row that says HAS_COLD, in both directions."""

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 EXIT_BROKEN: Final = 70
 """Status of an engine that found something broken: the service manager starts it again."""
 
+_SIGNAL_LOOK_S: Final = 0.5
+
 log = structlog.get_logger("engine")
 
 
@@ -118,7 +120,8 @@ def run(settings: EngineSettings, ports: Ports) -> int:
         f"kk99 engine ready at {settings.address}, seq {engine.progress.durable_seq}, {time.monotonic() - began:.2f} s",
         flush=True,
     )
-    stop.wait()
+    while not stop.wait(_SIGNAL_LOOK_S):  # a signal that the kernel gave to another thread does not end an endless wait
+        pass
     notify("STOPPING=1")
     log.info("stopping", seq=engine.progress.durable_seq)
     engine.stop()

@@ -232,8 +232,9 @@ class Engine:
 
     def _output_loop(self) -> None:
         while not self._stages_stop.is_set():
-            if not self._output.step():
-                self._output.signal.wait(IDLE_S)
+            wait_s = self._output.step()
+            if wait_s:
+                self._output.signal.wait(wait_s)
 
     def _keeper_loop(self) -> None:
         self._keeper.prepare()

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from journal.storage import sync_folder
 from kk99.errors import EngineError
 from kk99.paths import DataDir
 
@@ -46,7 +47,10 @@ def venue_id_of(data: Path) -> bytes:
         data.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             partial = path.with_name(f"venue.id.{os.getpid()}")
-            partial.write_text(os.urandom(VENUE_ID_BYTES).hex() + "\n")
+            with partial.open("w") as file:
+                file.write(os.urandom(VENUE_ID_BYTES).hex() + "\n")
+                file.flush()
+                os.fsync(file.fileno())
             os.link(partial, path)  # never over one that another process has just made
             partial.unlink()
         venue_id = bytes.fromhex(path.read_text().strip())
@@ -70,6 +74,7 @@ def recover(settings: EngineSettings, ports: Ports, report: Report) -> Recovered
         writer.close()
         raise
     try:
+        sync_folder(folders.root)  # the names of what was just made in it
         if store.last().last_seq > writer.last_seq:  # the journal was cut by an operator
             report(f"events after seq {writer.last_seq:,} are removed: the journal ends there")
             store.cut_after(writer.last_seq)

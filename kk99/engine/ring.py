@@ -14,6 +14,7 @@ Invariants:
 
 from __future__ import annotations
 
+import struct
 from collections import deque
 from dataclasses import dataclass
 from typing import Final
@@ -25,6 +26,8 @@ from kk99 import batch, schema
 
 _SEQ: Final = schema.word_of(schema.COMMAND, "seq")
 _TIME: Final = schema.word_of(schema.COMMAND, "time_ns")
+_SEQ_TIME: Final = struct.Struct("<qq")
+assert (_SEQ, _TIME) == (0, 1)
 _NO_COLD: Final = np.zeros(0, schema.COLD)
 
 
@@ -48,6 +51,7 @@ class Ring:
         self._mask = capacity - 1
         self._rows = np.zeros(capacity, schema.COMMAND)
         self._words = self._rows.view(np.int64).reshape(capacity, schema.ROW_WORDS)
+        self._bytes = self._words.data.cast("B")
         self._counting = np.arange(capacity, dtype=np.int64)
         self._cold = np.zeros(capacity, schema.COLD)
         self._cold_words = self._cold.view(np.int64).reshape(capacity, schema.ROW_WORDS)
@@ -69,15 +73,12 @@ class Ring:
         """Copy commands in, stamped with the next sequences and the time; the last sequence. There must be room."""
         count, first_seq = len(commands.rows), self.head_seq + 1
         at = first_seq & self._mask
-        before_end = min(count, self.capacity - at)
-        words = commands.rows.view(np.int64).reshape(
-            count, schema.ROW_WORDS
-        )  # copied as words: by field takes 5 times as long
-        self._words[at : at + before_end] = words[:before_end]
-        self._stamp(at, before_end, first_seq, time_ns)
-        if before_end < count:
-            self._words[: count - before_end] = words[before_end:]
-            self._stamp(0, count - before_end, first_seq + before_end, time_ns)
+        if count == 1:
+            begin = at * schema.ROW_SIZE
+            self._bytes[begin : begin + schema.ROW_SIZE] = commands.rows.tobytes()
+            _SEQ_TIME.pack_into(self._bytes, begin, first_seq, time_ns)
+        else:
+            self._put_rows(commands.rows, at, first_seq, time_ns)
         if len(commands.cold):
             self._put_cold(commands.cold)
         last_seq = first_seq + count - 1
@@ -103,6 +104,17 @@ class Ring:
             rows, tail = _with_documents(rows, documents[0], documents[1])
         self.cut_seq += count
         return Batch(first_seq, self.cut_seq, batch.Commands(rows, self._cut_cold(rows), tail))
+
+    def _put_rows(self, rows: batch.Rows, at: int, first_seq: int, time_ns: int) -> None:
+        count = len(rows)
+        before_end = min(count, self.capacity - at)
+        # Copied as words: by field takes 5 times as long.
+        words = rows.view(np.int64).reshape(count, schema.ROW_WORDS)
+        self._words[at : at + before_end] = words[:before_end]
+        self._stamp(at, before_end, first_seq, time_ns)
+        if before_end < count:
+            self._words[: count - before_end] = words[before_end:]
+            self._stamp(0, count - before_end, first_seq + before_end, time_ns)
 
     def _stamp(self, at: int, count: int, first_seq: int, time_ns: int) -> None:
         words = self._words[at : at + count]

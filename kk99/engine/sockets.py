@@ -72,12 +72,12 @@ def bind(context: zmq.Context[Any], kind: int, settings: EngineSettings, name: s
     return socket
 
 
-def receive_round(socket: zmq.Socket[bytes]) -> list[tuple[bytes, list[memoryview]]]:
-    """Return the (connection, parts) messages that are there, up to a bound, without copying them."""
-    messages: list[tuple[bytes, list[memoryview]]] = []
+def receive_round(socket: zmq.Socket[bytes]) -> list[tuple[bytes, list[Any]]]:
+    """Return the (connection, parts) messages that are there, up to a bound, without copying their payloads."""
+    messages: list[tuple[bytes, list[Any]]] = []
     while len(messages) < _MESSAGES_PER_ROUND and transport.has_message(socket):
-        peer, *parts = transport.receive(socket)
-        messages.append((peer.tobytes(), parts))
+        peer, *parts = transport.receive(socket, 2)
+        messages.append((peer, parts))
     return messages
 
 

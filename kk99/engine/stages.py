@@ -36,6 +36,9 @@ FEW_ROWS: Final = 32
 go."""
 STORED_FRAMES_MAX: Final = 64
 """Frames that one append to the event store takes."""
+STORE_BYTES: Final = 256 << 10
+STORE_PAUSE_S: Final = 0.005
+"""Fewer bytes than STORE_BYTES wait so long for their place in the store: writing them would delay the next command."""
 
 
 class JournalStage:
@@ -84,8 +87,9 @@ class JournalStage:
         self._progress.durable_seq = last_seq
         self._counters.count_commit(time.perf_counter_ns() - began_ns, len(batches))
         if last_seq - batches[0].first_seq < FEW_ROWS:
-            output.publish_durable()
-        output.signal.set()
+            output.publish_now()
+        else:
+            output.signal.set()
         return True
 
 
@@ -209,6 +213,7 @@ class OutputStage:
         self._published: deque[EventFrame] = deque()
         """Not stored yet."""
         self._lock = threading.Lock()
+        self._has_paused = False
         self._bytes_put = 0
         self._bytes_gone = 0
 
@@ -227,14 +232,18 @@ class OutputStage:
         if frame.last_seq <= self._progress.durable_seq:
             self.signal.set()
 
-    def step(self) -> bool:
-        """Let out what is durable and store it; False when there was nothing to do."""
+    def step(self) -> float:
+        """Let out what is durable and store it; how many seconds to wait for more, 0 when there was something to do."""
         self.publish_durable()
+        if self._published and self.waiting_bytes < STORE_BYTES and not self._has_paused:
+            self._has_paused = True
+            return STORE_PAUSE_S
+        self._has_paused = False
         frames: list[EventFrame] = []
         while self._published and len(frames) < STORED_FRAMES_MAX:
             frames.append(self._published.popleft())
         if not frames:
-            return False
+            return IDLE_S
         began_ns = time.perf_counter_ns()
         self._store.append([frame.data for frame in frames])
         self._progress.stored_seq = frames[-1].last_seq
@@ -245,20 +254,29 @@ class OutputStage:
         counters.event_frames += len(frames)
         counters.event_bytes += size
         counters.output_ns += time.perf_counter_ns() - began_ns
-        return True
+        return 0.0
 
-    def publish_durable(self) -> None:
-        """Publish what is durable, up to a bound; any thread may, one at a time does."""
+    def publish_now(self) -> None:
+        """Publish in the caller's thread; wakes the output thread only if nothing else will make it look."""
+        count = self.publish_durable()
+        if count is None or count == len(self._published):
+            self.signal.set()
+
+    def publish_durable(self) -> int | None:
+        """Publish what is durable, up to a bound, and return how many frames; None when another thread is at it."""
         if not self._lock.acquire(blocking=False):
-            return
+            return None
+        count = 0
         try:
             waiting, durable_seq = self._waiting, self._progress.durable_seq
             while waiting and waiting[0].last_seq <= durable_seq and len(self._published) < STORED_FRAMES_MAX:
                 if self._progress.failed:
-                    return
+                    break
                 frame = waiting.popleft()
                 self._publish(frame.data)
                 self._progress.published = frame.last_event
                 self._published.append(frame)
+                count += 1
         finally:
             self._lock.release()
+        return count

@@ -7,9 +7,9 @@ import sys
 import lmdb
 import pytest
 
+from journal import disk, storage
 from journal import format as record
 from journal import segment as segments
-from journal import storage
 from journal.reader import Reader
 from journal.writer import Writer
 from kk99 import batch, schema
@@ -341,6 +341,20 @@ def test_room_on_the_disk_is_watched(path):
         path, VENUE, map_size=64 << 20, segment_bytes=1 << 20, reserve_bytes=1 << 20, low_water_bytes=1 << 60
     ) as writer:
         assert writer.disk_nearly_full
+        assert not (path / "reserve").exists()
+
+
+def test_the_disk_is_looked_at_once_in_so_many_bytes(path, monkeypatch):
+    """The first write looks, then one in LOOK_BYTES written; a shortage that shows then costs the reserve."""
+    with Writer(path, VENUE, map_size=64 << 20, segment_bytes=1 << 20, reserve_bytes=1 << 20) as writer:
+        looks = []
+        monkeypatch.setattr(disk.Room, "free_bytes", property(lambda _: looks.append(1) or 1 << 60))
+        writer.room.make_room(1)
+        writer.room.make_room(disk.LOOK_BYTES - 1)
+        assert len(looks) == 1
+        monkeypatch.setattr(disk.Room, "free_bytes", property(lambda _: 0))
+        assert (path / "reserve").exists()
+        writer.room.make_room(1)
         assert not (path / "reserve").exists()
 
 
