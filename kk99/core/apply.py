@@ -47,7 +47,7 @@ ACCOUNT_MASK = schema.ACCOUNTS_MAX - 1
 INSTRUMENT_MASK = schema.INSTRUMENTS_MAX - 1
 TAKEN = 0
 ANSWERED = -1
-LOOKAHEAD_FROM = 8192  # live orders from which their records no longer stay in the nearest caches
+LOOKAHEAD_FROM = 16_384  # live orders and balances from which their records no longer stay in the nearest caches
 
 
 @kernel
@@ -171,6 +171,7 @@ def _fetch_neighbours(m: Any, c: Any, at: int) -> None:
     if load(m, order_at + lay.O_ID) <= 0:
         return
     if kinds & 0xFF == K_ORDER_CANCEL:
+        index.prefetch_order(m, load(m, order_at + lay.O_HASH))
         index.prefetch_closed(m, load(m, order_at + lay.O_HASH))
     queue = load(m, order_at + lay.O_QUEUE)
     links = load(m, order_at + lay.O_LIST)
@@ -239,7 +240,7 @@ def apply_rows(m: Any, c: Any, start: int, count: int) -> int:
     """Apply command rows from `start` on; return the row at which it stopped, with the reason in scratch."""
     row = start
     end = count * ROW_WORDS
-    deep = load(m, lay.HEADER + lay.H_ORDERS) > LOOKAHEAD_FROM
+    deep = load(m, lay.HEADER + lay.H_ORDERS) + load(m, lay.HEADER + lay.H_BALANCES) > LOOKAHEAD_FROM
     store(m, lay.S_STOP, lay.STOP_DONE)
     while row < count:
         at = row * ROW_WORDS

@@ -33,6 +33,7 @@ from kk99.core.memory import (
 )
 
 BUCKETS_MIN: Final = 1024
+BUCKETS_PER_ENTRY: Final = 4
 HEAD_SLOT: Final = schema.ORDERS_MAX - 1
 HEAD_COUNT_SHIFT: Final = schema.ORDER_SLOT_BITS
 HEAD_UNKNOWN: Final = 255  # as a chain's length: it has to be walked, whatever the hash in its head
@@ -227,9 +228,9 @@ def add_order(m: Any, slot: int) -> None:
     _push(m, lay.ORDER_HEADS + _bucket(m, lay.X_ORDERS, hashed), slot, hashed)
     entries = load(m, lay.X_ORDERS + lay.X_ENTRIES) + 1
     store(m, lay.X_ORDERS + lay.X_ENTRIES, entries)
-    if 2 * entries > load(m, lay.X_ORDERS + lay.X_BUCKETS):
-        _split_orders(m)
-        _split_orders(m)
+    if BUCKETS_PER_ENTRY * entries > load(m, lay.X_ORDERS + lay.X_BUCKETS):
+        for _ in range(BUCKETS_PER_ENTRY):
+            _split_orders(m)
 
 
 @kernel
@@ -300,9 +301,9 @@ def add_balance(m: Any, slot: int) -> None:
     store_half(m, lay.BALANCE_HEADS, bucket, slot)
     entries = load(m, lay.X_BALANCES + lay.X_ENTRIES) + 1
     store(m, lay.X_BALANCES + lay.X_ENTRIES, entries)
-    if 2 * entries > load(m, lay.X_BALANCES + lay.X_BUCKETS):
-        _split_balances(m)
-        _split_balances(m)
+    if BUCKETS_PER_ENTRY * entries > load(m, lay.X_BALANCES + lay.X_BUCKETS):
+        for _ in range(BUCKETS_PER_ENTRY):
+            _split_balances(m)
 
 
 @kernel

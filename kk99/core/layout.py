@@ -214,7 +214,7 @@ D_CHILDREN: Final = 4  # halves
 
 # The indexes (derived): heads of buckets (of balances: halves), and the window of ended client ids --------------------
 ORDER_HEADS: Final = _line(NODES + NODES_MAX * NODE_WORDS)
-BALANCE_HEADS: Final = ORDER_HEADS + 4 * schema.ORDERS_MAX
+BALANCE_HEADS: Final = ORDER_HEADS + 8 * schema.ORDERS_MAX
 CLOSED_BUCKETS_COUNT: Final = schema.CLIENT_ID_WINDOW // 2
 CLOSED_BUCKETS: Final = _line(BALANCE_HEADS + 2 * schema.BALANCES_MAX)
 CLOSED_HASH_SHIFT: Final = 32
