@@ -14,7 +14,6 @@ from journal.backup import backup as make_backup
 from journal.reader import Reader
 from journal.truncation import truncate as cut
 from journal.verify import verify as verify_journal
-from kk99.errors import KK99Error
 from kk99.paths import DataDir
 
 _data = click.option(
@@ -37,11 +36,8 @@ def journal() -> None:
 def head(data: Path) -> None:
     """Print the signed head: a line of JSON for outsiders to keep."""
     paths = DataDir(data)
-    try:
-        with Reader(paths.journal, any_release=True) as reader:
-            click.echo(heads.sign(reader.head(), keys.load_or_create(paths.keys)))
-    except KK99Error as error:
-        raise click.ClickException(str(error)) from error
+    with Reader(paths.journal, any_release=True) as reader:
+        click.echo(heads.sign(reader.head(), keys.load_or_create(paths.keys)))
 
 
 @journal.command()
@@ -50,10 +46,7 @@ def head(data: Path) -> None:
 def verify(data: Path, as_json: bool) -> None:
     """Verify every batch and every seal; ends with 1 if anything is wrong."""
     paths = DataDir(data)
-    try:
-        report = verify_journal(paths.journal)
-    except KK99Error as error:
-        raise click.ClickException(str(error)) from error
+    report = verify_journal(paths.journal)
     if as_json:
         fields = dataclasses.asdict(report)
         fields["stretches"] = [stretch._asdict() for stretch in report.stretches]
@@ -80,10 +73,7 @@ def verify(data: Path, as_json: bool) -> None:
 @click.option("--reason", required=True, help="Why.")
 def truncate(data: Path, after_seq: int, actor: str, reason: str) -> None:
     """Cut everything after a sequence off a journal at rest, and record it; what is cut is kept aside in `cut/`."""
-    try:
-        click.echo(json.dumps(cut(DataDir(data).journal, after_seq, actor=actor, reason=reason)))
-    except KK99Error as error:
-        raise click.ClickException(str(error)) from error
+    click.echo(json.dumps(cut(DataDir(data).journal, after_seq, actor=actor, reason=reason)))
 
 
 @journal.command()
@@ -92,8 +82,5 @@ def truncate(data: Path, after_seq: int, actor: str, reason: str) -> None:
 def backup(data: Path, target: Path) -> None:
     """Copy the journal, which may be in use, to the new folder TARGET; prints the copy's signed head."""
     paths = DataDir(data)
-    try:
-        key = keys.load_or_create(paths.keys)
-        click.echo(heads.sign(make_backup(paths.journal, target, key), key))
-    except KK99Error as error:
-        raise click.ClickException(str(error)) from error
+    key = keys.load_or_create(paths.keys)
+    click.echo(heads.sign(make_backup(paths.journal, target, key), key))

@@ -22,7 +22,8 @@ DATA_VERSION: Final = 1
 PAGE_HEADER: Final = struct.Struct("<QHHHH")
 """Page number, pad, flags, lower, upper; an overflow page has its number of pages in the last four bytes."""
 _META: Final = struct.Struct("<IIQQ IHH5Q IHH5Q QQ")
-_META_BYTES: Final = PAGE_HEADER.size + _META.size
+META_BYTES: Final = PAGE_HEADER.size + _META.size
+"""What of a meta page is in use."""
 _NODE: Final = struct.Struct("<HHHH")
 _BRANCH: Final = 1
 _LEAF: Final = 2
@@ -93,8 +94,8 @@ def read_metas(folder: Path) -> Metas:
 def read_raw_meta(folder: Path, txn_id: int) -> bytes | None:
     """Return the meta page of transaction `txn_id` as it is, or None if a later one has taken its place."""
     with (folder / DATA_FILE).open("rb", buffering=0) as file:
-        page_size = _meta(os.pread(file.fileno(), _META_BYTES, 0), 0).page_size
-        data = os.pread(file.fileno(), _META_BYTES, (txn_id & 1) * page_size)
+        page_size = _meta(os.pread(file.fileno(), META_BYTES, 0), 0).page_size
+        data = os.pread(file.fileno(), META_BYTES, (txn_id & 1) * page_size)
     return data if _meta(data, txn_id & 1).txn_id == txn_id else None
 
 
@@ -107,7 +108,7 @@ def write_raw_meta(folder: Path, data: bytes) -> None:
     meta = _meta(data, index & 1)
     other = bytearray(data)
     struct.pack_into("<Q", other, 0, 1 - index)
-    struct.pack_into("<Q", other, _META_BYTES - 8, max(meta.txn_id - 1, 0))
+    struct.pack_into("<Q", other, META_BYTES - 8, max(meta.txn_id - 1, 0))
     with (folder / DATA_FILE).open("r+b", buffering=0) as file:
         os.pwrite(file.fileno(), data, index * meta.page_size)
         os.pwrite(file.fileno(), other, (1 - index) * meta.page_size)
@@ -115,11 +116,13 @@ def write_raw_meta(folder: Path, data: bytes) -> None:
 
 
 def _read_metas(fd: int) -> Metas:
-    first = _meta(os.pread(fd, _META_BYTES, 0), 0)
-    second = _meta(os.pread(fd, _META_BYTES, first.page_size), 1)
-    if first.page_size != second.page_size or first.map_size != second.map_size:
-        raise PageError("the two meta pages disagree")
+    first = _meta(os.pread(fd, META_BYTES, 0), 0)
+    second = _meta(os.pread(fd, META_BYTES, first.page_size), 1)
     newest, older = (first, second) if first.txn_id >= second.txn_id else (second, first)
+    # The first commit of an opening with a larger map notes that size in its own meta page; it never gets smaller.
+    is_map_sound = newest.map_size == older.map_size or (newest.txn_id and newest.map_size > older.map_size)
+    if first.page_size != second.page_size or not is_map_sound:
+        raise PageError("the two meta pages disagree")
     if newest.txn_id and newest.txn_id != older.txn_id + 1:
         raise PageError(f"the meta pages are of transactions {older.txn_id} and {newest.txn_id}")
     if newest.last_page < older.last_page:
@@ -130,7 +133,7 @@ def _read_metas(fd: int) -> Metas:
 
 
 def _meta(data: bytes, index: int) -> Meta:
-    if len(data) < _META_BYTES:
+    if len(data) < META_BYTES:
         raise PageError("the file is too short for its meta pages")
     page, _, flags, _, _ = PAGE_HEADER.unpack_from(data)
     (

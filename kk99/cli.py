@@ -60,12 +60,23 @@ def main(arguments: list[str] | None = None) -> None:
     except click.Abort:  # click's name for Ctrl-C
         sys.exit(130)
     except click.ClickException as error:
-        error.show()
+        _show(error)
         sys.exit(error.exit_code)
     except KK99Error as error:
         click.echo(f"kk99: {error}", err=True)
         sys.exit(1)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _show(error: click.ClickException) -> None:
+    """Print an error of usage as all others are printed, with the usage above it."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):  # no error to name: the help is the answer
+        error.show()
+        return
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        hint = f"Try '{error.ctx.command_path} --help' for help."
+        click.echo(f"{error.ctx.get_usage()}\n{hint}\n", err=True)
+    click.echo(f"kk99: {error.format_message()}", err=True)
 
 
 if __name__ == "__main__":

@@ -57,6 +57,8 @@ class EngineSettings:
     """A jump of the clock beyond this stops ingress until an operator confirms."""
     event_store_sync_s: float = _bounded(5.0, 0.05, 3_600.0)
     """How often the event store is synced to disk."""
+    event_store_bytes: int = _bounded(32 << 30, 1 << 20, 48 << 30)
+    """The oldest events leave the event store beyond this; who is further behind takes an image."""
     drain_s: float = _bounded(30.0, 0.1, 600.0)
     """How long a shutdown may take to finish what was accepted."""
     disk_reserve_bytes: int = _bounded(1 << 30, 0, 1 << 50)

@@ -124,6 +124,13 @@ class Machine:
         session = self.directory.session(name)
         return None if session is None else session.number
 
+    def sessions_to_guard(self) -> set[int]:
+        """Return the sessions that own a live order which asked to be canceled on their loss."""
+        orders = self.state.records(lay.ORDERS, self.state.header(lay.H_ORDER_TOP) + 1, lay.ORDER_WORDS)
+        terms = orders[orders[:, lay.O_ID] > 0, lay.O_TERMS]
+        is_guarded = (terms >> 32) & schema.Flag.CANCEL_ON_LOST != 0
+        return set(np.unique(terms[is_guarded] >> 40).tolist())
+
     # Commands in, events out ------------------------------------------------------------------------------------------
 
     def apply(self, commands: Commands, start: int = 0) -> Applied:

@@ -28,6 +28,10 @@ READY_S: Final = 600.0
 """A first start compiles, and a long journal is replayed."""
 STOP_S: Final = 60.0
 _POLL_S: Final = 0.02
+_NOTICED_S: Final = {"kernel": 2.0, "replay": 1.0}
+"""A phase of starting is told of when it takes longer; to load the compiled kernel takes less."""
+_STILL_S: Final = 10.0
+_INTRODUCTION: Final = {"kernel": ["compiling the core, about a minute, once"], "replay": []}
 _LAST_WORDS_BYTES: Final = 4096
 _PR_SET_PDEATHSIG: Final = 1
 
@@ -138,14 +142,16 @@ class Venue:
     def start_engine(self, tell: Callable[[str], None], should_stop: Callable[[], bool]) -> bool:
         """Start the engine and wait until it serves clients, telling what it does; False when told to stop before."""
         engine = self.launch_engine()
-        deadline = time.monotonic() + READY_S
+        deadline, start_up = time.monotonic() + READY_S, StartUp()
         while time.monotonic() < deadline:
             for line in engine.new_lines():
                 if line.startswith("kk99 engine ready"):
                     tell(line.removeprefix("kk99 "))
                     return True
-                if text := progress_of(line):
+                for text in start_up.hear(line, time.monotonic()):
                     tell(text)
+            for text in start_up.look(time.monotonic()):
+                tell(text)
             engine.check()
             if should_stop():
                 return False
@@ -191,12 +197,53 @@ class Venue:
             return machine.seq, machine.state_hash().hex()
 
 
-def progress_of(line: str) -> str:
-    """Return what a line of the engine's log says about starting, or nothing."""
+class StartUp:
+    """Chooses what a person hears of an engine's start: every warning, and what takes noticeable time."""
+
+    def __init__(self) -> None:
+        self._phase = ""
+        self._text = ""
+        self._began_s = self._told_s = 0.0
+        self._is_told = False
+
+    def hear(self, line: str, now_s: float) -> list[str]:
+        """Return what to tell once the engine has logged a line."""
+        phase, text = _news(line)
+        if phase == "warning":
+            return [text]
+        if not phase:
+            return []
+        if phase != self._phase:
+            self._phase, self._began_s, self._is_told = phase, now_s, False
+        if not text:  # the phase is over
+            self._phase = ""
+            return [f"done in {now_s - self._began_s:.0f} s"] if self._is_told else []
+        self._text, self._told_s = text, now_s
+        return [text] if self._is_told else []
+
+    def look(self, now_s: float) -> list[str]:
+        """Return what to tell when a phase goes on."""
+        if not self._phase or now_s - self._began_s < _NOTICED_S[self._phase]:
+            return []
+        if not self._is_told:
+            self._is_told, self._told_s = True, now_s
+            return [*_INTRODUCTION[self._phase], self._text]
+        if now_s - self._told_s < _STILL_S:
+            return []
+        self._told_s = now_s
+        return [f"{self._text}: {now_s - self._began_s:.0f} s"]
+
+
+def _news(line: str) -> tuple[str, str]:
+    """Return which phase of starting a line of the engine's log is of, and what it says; a phase ends with no text."""
     try:
         entry = json.loads(line)
     except ValueError:
-        return ""
+        return "", ""
     if entry.get("event") == "kernel":
-        return f"kernel: {entry['part']} ({entry['done']} of {entry['of']})"
-    return str(entry.get("text", "")) if entry.get("event") == "recovery" else ""
+        done, of = entry["done"], entry["of"]
+        return "kernel", f"compiling {entry['part']}, {done + 1} of {of}" if done < of else ""
+    if entry.get("event") != "recovery":
+        return "", ""
+    text = str(entry["text"])
+    return "replay" if text.startswith("replay") else "warning", text

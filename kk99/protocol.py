@@ -10,6 +10,7 @@ msgpack map.
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,10 @@ DOCUMENT_BYTES_MAX: Final = 65_536
 MESSAGE_BYTES_MAX: Final = batch.HEADER_SIZE + 2 * schema.BATCH_ROWS_MAX * schema.ROW_SIZE + batch.TAIL_BYTES_MAX
 """Bytes of a part that a client may send: BATCH_ROWS_MAX rows, each with its cold row, and the longest tail."""
 NAME_BYTES_MAX: Final = 32
+INDEX_MAX: Final = (1 << 32) - 1
+"""The highest index that an event's identity can have on the wire."""
+_SEEN_MAX: Final = 64
+"""What an answer repeats of a peer's text at most."""
 
 SUBMIT_SOCKET: Final = "submit"
 EVENTS_SOCKET: Final = "events"
@@ -59,7 +64,10 @@ class Kind(schema.Documented):
     BYE = 8, "Client, submit: ends the binding. a = 1: as if the lease had lapsed (cancel on lost), 0: quietly."
     ERROR = 9, "Engine: a = an `ErrorCode`, b = frame number or 0. Payload {text}. The connection is no longer bound."
     GREET = 10, "Client, query: what is this engine? Payload {fingerprint}. The answer is WELCOME with session 0."
-    READ = 11, "Client, query: events after (a, b), about c bytes of them. The answer is EVENTS."
+    READ = (
+        11,
+        "Client, query: events after (a, b), about c bytes of them; b = -1: from a's first on. The answer is EVENTS.",
+    )
     EVENTS = 12, "Engine: (a, b) = last event given, c = 1 when no more are stored. Payload: event frames."
     IMAGE_ASK = 13, "Client, query: the whole state. The answer is one or more IMAGE."
     IMAGE = 14, "Engine: a = seq; (b, c) = last event up to it. The last one has no payload. Payload: event frames."
@@ -87,6 +95,7 @@ class ErrorCode(schema.Documented):
     NOT_BOUND = 4, "Say HELLO first: the engine restarted, or the lease lapsed."
     TAKEN_OVER = 5, "Another connection has said HELLO for this session."
     HELLO_REFUSED = 6, "The name or the schema is not acceptable, or the venue has no room for a session."
+    NOT_STORED = 7, "The events asked for are no longer stored: take an image and go on after it."
 
 
 class ProtocolError(ValueError):
@@ -179,9 +188,17 @@ def check_greeting(message: Message) -> None:
 
 def _fingerprint(value: object) -> int:
     if value != schema.FINGERPRINT:
-        seen = f"{value & _INT64_MAX:016x}" if isinstance(value, int) else repr(value)
-        raise ProtocolError(f"schema {seen} where {schema.FINGERPRINT:016x} is spoken")
+        raise ProtocolError(f"schema {_seen(value)} where {schema.FINGERPRINT:016x} is spoken")
     return schema.FINGERPRINT
+
+
+def _seen(value: object) -> str:
+    """Return something a peer sent as short text; a container is only named, since its repr has no bound."""
+    if isinstance(value, int):
+        return f"{value & _INT64_MAX:016x}"
+    if isinstance(value, str | bytes):
+        return repr(value[:_SEEN_MAX])[:_SEEN_MAX]
+    return type(value).__name__
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,11 +247,17 @@ class Welcome:
                 int(document["last_client_seq"]),
                 int(document["durable_seq"]),
                 (int(cause_seq), int(index)),
-                float(document["lease_s"]),
+                _finite(document["lease_s"]),
                 bytes(document["venue_id"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ProtocolError("a WELCOME lacks a field") from error
+
+
+def _finite(value: object) -> float:
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{value!r} is not a finite number")
+    return float(value)
 
 
 def endpoint(base: str, socket: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import math
+import shlex
 import signal
 import sys
 import time
@@ -11,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
+from rich.table import Table
 
 from gateways.client import Client
 from kk99.errors import ClientError
@@ -21,7 +24,7 @@ from kk99.feed.venue import config_path
 from kk99.processes import Venue
 from kk99.schema import EventKind
 from kk99.terminal.model import View
-from kk99.terminal.screen import Status, picture, plain
+from kk99.terminal.screen import Status, picture, plain, times_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +33,7 @@ RECORDING: Final = "recordings/btcusdt-20240808.kk99rec"
 LIVE_S: Final = 0.25
 PLAIN_S: Final = 1.0
 _CATCH_UP_S: Final = 60.0
-_SCREENSHOT_WIDTH: Final = 132
+_SCREENSHOT_SIZE: Final = 132, 38
 _ENGINE_TIMEOUT_S: Final = 5.0
 
 
@@ -161,19 +164,60 @@ def show(
 
 def save_picture(watcher: Watcher, target: Path) -> None:
     """Write the picture of the venue as it stands as SVG."""
+    width, height = _SCREENSHOT_SIZE
     console = Console(
-        record=True, width=_SCREENSHOT_WIDTH, file=io.StringIO(), force_terminal=True, color_system="truecolor"
+        record=True, width=width, height=height, file=io.StringIO(), force_terminal=True, color_system="truecolor"
     )
     console.print(picture(watcher.view, watcher.status))
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(console.export_svg(title="kk99 up"))
 
 
+def summary_table(summary: dict[str, Any]) -> Group:
+    """Return the summary of a run as a person reads it."""
+    latency = times_text(summary["latency_p50_us"] / 1e3, summary["latency_p99_us"] / 1e3)
+    rows = [
+        ("commands", f"{summary['commands']:,}"),
+        ("  accepted", f"{summary['accepted']:,}"),
+        ("  rejected", f"{summary['rejected']:,}"),
+        ("  duplicates", f"{summary['duplicates']:,}"),
+        ("trades", f"{summary['trades']:,}"),
+        ("time", f"{summary['seconds']:,.1f} s"),
+        ("latency p50, p99", latency),
+        ("sequences", f"{summary['first_seq']:,} to {summary['last_seq']:,}, all on disk"),
+    ]
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for name, value in rows:
+        table.add_row(f"  {name}", value)
+    # A hash is one word of 64 letters: on a line of its own it fits into any terminal and can be copied.
+    return Group("stopped cleanly", table, "  state hash", f"  {summary['state_hash']}")
+
+
+def this_command() -> str:
+    """Return how to call `kk99` from the current folder."""
+    here, python = Path.cwd(), Path(sys.executable)
+    script = python.with_name("kk99")
+    program = script if script.exists() else python
+    words = shlex.quote(str(program.relative_to(here) if program.is_relative_to(here) else program))
+    return words if program is script else f"{words} -m kk99.cli"
+
+
+class Seconds(click.FloatRange):
+    """A time above 0 that ends."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the seconds; not-a-number passes every comparison of a range, so it is refused here."""
+        seconds = super().convert(value, param, ctx)
+        if not math.isfinite(seconds):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return seconds
+
+
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False)
 @click.option("--data", type=click.Path(path_type=Path), default=Path("var"), envvar="KK99_DATA", show_default=True)
 @click.option("--speed", type=SPEED, default="1", show_default=True, help="Of the feed; 1 is real time.")
-@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="End after so many seconds.")
+@click.option("--seconds", type=Seconds(min=0, min_open=True), help="End after so many seconds.")
 @click.option("--json", "as_json", is_flag=True, help="Print nothing but one JSON object at the end.")
 @click.option("--screenshot", type=click.Path(path_type=Path), help="Write the last picture to this SVG file.")
 def up(
@@ -199,7 +243,5 @@ def up(
     if as_json:
         click.echo(json.dumps(summary))
     else:
-        shown = "  ".join(
-            f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}" for name, value in summary.items()
-        )
-        click.echo(f"stopped cleanly: {shown}\n`kk99 replay verify --data {data}` proves it from the journal.")
+        Console(highlight=False).print(summary_table(summary))
+        click.echo(f"prove it from the journal:\n  {this_command()} replay verify --data {shlex.quote(str(data))}")

@@ -49,13 +49,24 @@ def test_every_command_has_help(capsys, name):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["nonsense"], ["up", "--speed", "0"], ["up", "--seconds", "-1"], ["feed"], ["feed", "--nope"]]
+    "arguments",
+    [
+        ["nonsense"],
+        ["up", "--speed", "0"],
+        ["up", "--seconds", "-1"],
+        ["up", "--seconds", "0"],
+        ["feed"],
+        ["feed", "--nope"],
+        *(["up", option, value] for option in ("--seconds", "--speed") for value in ("nan", "inf", "-inf")),
+        *(["feed", "convert", "a.gz", "b.kk99rec", "--tick", value] for value in ("nan", "inf", "0", "x")),
+    ],
 )
 def test_wrong_usage_is_status_2(capsys, arguments):
     """Errors of usage keep their status and show the usage."""
     status, _, err = run(capsys, *arguments)
     assert status == 2
-    assert "Usage:" in err
+    assert err.startswith("Usage:")
+    assert err.splitlines()[-1].startswith("kk99: ") or arguments == ["feed"]
 
 
 @pytest.mark.parametrize("error", [InputError("a bad file"), JournalError("a bad journal"), BusyError(7)])

@@ -3,16 +3,18 @@
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from rich.console import Console
 
-from kk99 import batch, build
+from kk99 import batch, build, docs
 from kk99.drill import Drill
 from kk99.errors import EngineError, InputError, InvariantError
 from kk99.feed import venue
@@ -20,11 +22,11 @@ from kk99.feed.flow import Flow
 from kk99.feed.load import load
 from kk99.feed.plan import Plan
 from kk99.machine import Machine
-from kk99.processes import Venue, progress_of
+from kk99.processes import StartUp, Venue
 from kk99.schema import EventKind, Side
 from kk99.terminal.model import View
-from kk99.terminal.screen import Status, picture, plain
-from kk99.up import commit_us
+from kk99.terminal.screen import Status, picture, plain, times_text
+from kk99.up import commit_us, summary_table, this_command
 
 pytestmark = pytest.mark.xdist_group("processes")
 
@@ -70,6 +72,7 @@ def test_interrupt_stops_everything_cleanly(tmp_path):
         rest = process.stdout.read()
         assert process.wait(60) == 0
     assert "stopped cleanly" in rest
+    assert f"replay verify --data {tmp_path}" in rest
     assert "Traceback" not in "".join(lines) + rest
     log = (tmp_path / "log/engine.log").read_text()
     assert '"event": "stopped"' in log
@@ -156,11 +159,59 @@ def test_drill_spares_folders_that_are_not_its_own(tmp_path):
     assert (tmp_path / "precious").exists()
 
 
-def test_progress_is_read_from_the_engines_log():
-    """Lines about the kernel and about recovery are told, others are not."""
-    assert progress_of('{"event": "kernel", "part": "loading", "done": 2, "of": 8}') == "kernel: loading (2 of 8)"
-    assert progress_of('{"event": "recovery", "text": "replaying"}') == "replaying"
-    assert progress_of('{"event": "other"}') == progress_of("no json") == ""
+def kernel_line(part, done):
+    """The engine's line about a part of the core."""
+    return json.dumps({"event": "kernel", "part": part, "done": done, "of": 2})
+
+
+def test_a_quick_start_tells_nothing():
+    """The core from the cache and a short replay pass in silence, as does what is not about starting."""
+    start = StartUp()
+    for now_s, line in ((0.0, kernel_line("matching", 0)), (0.3, kernel_line("images", 1)), (0.4, kernel_line("", 2))):
+        assert start.hear(line, now_s) + start.look(now_s) == []
+    for line in ('{"event": "recovery", "text": "replaying 5 commands"}', '{"event": "other"}', "no json"):
+        assert start.hear(line, 0.5) + start.look(0.5) == []
+    assert start.hear('{"event": "recovery", "text": "snapshot skipped: why"}', 0.6) == ["snapshot skipped: why"]
+
+
+def test_compiling_is_told_with_its_progress():
+    """Once it takes noticeable time: what, how long, that it is once; then each part, and that it goes on."""
+    start = StartUp()
+    assert start.hear(kernel_line("matching", 0), 5.0) + start.look(6.9) == []
+    assert start.look(7.0) == ["compiling the core, about a minute, once", "compiling matching, 1 of 2"]
+    assert start.look(14.9) == []
+    assert start.look(17.0) == ["compiling matching, 1 of 2: 12 s"]
+    assert start.hear(kernel_line("images", 1), 40.0) == ["compiling images, 2 of 2"]
+    assert start.hear(kernel_line("done", 2), 45.0) == ["done in 40 s"]
+    assert start.look(100.0) == []
+
+
+def test_a_long_replay_is_told():
+    """From its first second on."""
+    start = StartUp()
+    assert start.hear('{"event": "recovery", "text": "replaying 5 commands"}', 5.0) == []
+    assert start.look(6.0) == ["replaying 5 commands"]
+    assert start.hear('{"event": "recovery", "text": "replayed to seq 3"}', 7.0) == ["replayed to seq 3"]
+
+
+def test_the_summary_fits_a_terminal_and_its_command_runs(tmp_path, monkeypatch):
+    """Nothing is cut at 80 columns, every figure has its name, and the command is found from the checkout."""
+    summary = {
+        "commands": 12_345_678, "accepted": 12_345_600, "rejected": 70, "duplicates": 8, "trades": 1_234,
+        "seconds": 61.25, "first_seq": 1, "last_seq": 12_345_678, "durable_seq": 12_345_678, "state_hash": "ab" * 32,
+        "latency_p50_us": 1_239, "latency_p99_us": 33_561,
+    }  # fmt: skip
+    console = Console(width=80, file=io.StringIO())
+    console.print(summary_table(summary))
+    text = console.file.getvalue()
+    assert text.startswith("stopped cleanly\n")
+    assert "ab" * 32 in text
+    for name, value in (("commands", "12,345,678"), ("rejected", "70"), ("latency p50, p99", "1.24, 33.56 ms")):
+        assert re.search(rf"^ +{name} +{re.escape(value)} *$", text, re.MULTILINE)
+    for folder in (Path(docs.PAGES_DIR).parent.parent, tmp_path):
+        monkeypatch.chdir(folder)
+        done = subprocess.run(f"{this_command()} --help", shell=True, capture_output=True, text=True, check=False)
+        assert (done.returncode, "replay" in done.stdout) == (0, True), done.stderr
 
 
 # The view -------------------------------------------------------------------------------------------------------------
@@ -250,27 +301,76 @@ def test_view_counts_and_ladders():
             assert (level.qty_lots, level.orders) == (int(there["leaves_lots"].sum()), len(there))
 
 
-def shown(view, status):
+def shown(view, status, width=132, height=45):
     """The picture as text."""
-    console = Console(width=140, file=io.StringIO())
+    console = Console(width=width, height=height, file=io.StringIO())
     console.print(picture(view, status))
     return console.file.getvalue()
 
 
-def test_picture_and_line_show_the_market():
-    """Prices in decimals, rates, sequences and the market's state are there."""
+@pytest.fixture(scope="module")
+def market():
+    """A venue that has played ten thousand commands of the recording."""
     core = Core(load(venue.config_path("recordings/btcusdt-20240808.kk99rec")))
     client_seq = 1
     while client_seq < 10_000:
         client_seq += core.step(client_seq, 4096)
-    status = Status(12.0, 1234.0, 2345.0, 56.0, core.seq, 7, 65536, (512, 2048), "a feed")
-    text = shown(core.view, status)
-    best = core.view.ladder(core.instrument_id, Side.BUY, 1)[0].price_ticks
-    for part in ("BTCUSDT", "open", f"{best / 100:.2f}", "1,234", "a feed", f"{core.seq:,}", "≤ 0.51, 2.05 ms"):
+    return core
+
+
+def busy(core):
+    """A status with large numbers."""
+    return Status(12_345.0, 4_321_234.0, 8_642_345.0, 987_656.0, core.seq, 65_536, 65_536, (512, 2048), "a feed")
+
+
+def test_picture_and_line_show_the_market(market):
+    """Prices in decimals, rates, sequences and the market's state are there."""
+    text = shown(market.view, busy(market))
+    best = market.view.ladder(market.instrument_id, Side.BUY, 1)[0].price_ticks
+    for part in ("BTCUSDT", "open", f"{best / 100:.2f}", "4,321,234", "a feed", f"{market.seq:,}", "≤ 0.51, 2.05 ms"):
         assert part in text
-    line = plain(core.view, status)
-    for part in ("BTCUSDT", f"{best / 100:.2f}", "1,234 commands/s", f"durable {core.seq:,}"):
+    line = plain(market.view, busy(market))
+    for part in ("BTCUSDT", f"{best / 100:.2f}", "4,321,234 commands/s", f"durable {market.seq:,}"):
         assert part in line
+
+
+SIZES = [(80, 24), (100, 30), (132, 45), (200, 60), (80, 18), (60, 24), (40, 10)]
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_the_picture_fits_and_cuts_no_number(market, width, height):
+    """At every size it fills the terminal and no more, ends with the hint, and nothing in it is cut."""
+    lines = shown(market.view, busy(market), width, height).splitlines()
+    assert len(lines) == height
+    assert max(map(len, lines)) <= width
+    assert lines[-1].startswith("Ctrl-C stops")
+    assert "…" not in "".join(lines)
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES[:4])
+def test_all_that_matters_is_there_from_80_by_24(market, width, height):
+    """Best prices, latest trade and every figure of the engine are whole; asks and bids are as many."""
+    text = shown(market.view, busy(market), width, height)
+    for side in (Side.BUY, Side.SELL):
+        for level in market.view.ladder(market.instrument_id, side, 3):
+            assert f" {level.price_ticks / 100:.2f} " in text
+    for part in (
+        "4,321,234 ",
+        "8,642,345 ",
+        f"{market.seq:,} ",
+        "65,536 of 65,536 ",
+        "≤ 0.51, 2.05 ms ",
+        "standing now",
+    ):
+        assert part in text
+    assert f" {market.view.tape(market.instrument_id, 1)[0].price_ticks / 100:.2f} " in text
+    assert ("what it means" in text) == (height >= 45)
+
+
+def test_times_have_the_unit_of_the_larger():
+    """Long ones are in seconds, so that none outgrows its column."""
+    assert times_text(1.234, 999.99) == "1.23, 999.99 ms"
+    assert times_text(500.0, 1_000.0) == "0.50, 1.00 s"
 
 
 def test_an_empty_venue_has_a_picture_too():

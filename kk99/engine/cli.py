@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -39,4 +40,8 @@ def engine(
         return
     from kk99.engine import daemon  # noqa: PLC0415 - the kernel is imported only to be run
 
-    sys.exit(daemon.main(settings, json_log=json_log))
+    status = daemon.main(settings, json_log=json_log)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # All is closed and durable: a library's thread that hangs at the interpreter's end must not hold up the exit.
+    os._exit(status)

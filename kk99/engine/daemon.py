@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
+import select
 import signal
 import sys
-import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,9 +35,13 @@ if TYPE_CHECKING:
 EXIT_BROKEN: Final = 70
 """Status of an engine that found something broken: the service manager starts it again."""
 
-_SIGNAL_LOOK_S: Final = 0.5
+_STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 log = structlog.get_logger("engine")
+
+
+class _StopWanted(Exception):  # noqa: N818 - it is no error
+    """A signal came before clients were served."""
 
 
 def _read_journal(folder: Path, from_seq: int) -> Iterator[tuple[int, batch.Commands]]:
@@ -106,13 +110,15 @@ def run(settings: EngineSettings, ports: Ports) -> int:
     """Run an engine with the given ports until SIGTERM or SIGINT; the exit status."""
     began = time.monotonic()
     engine = Engine(settings, ports, _die)
-    stop = threading.Event()
     notify("STATUS=compiling")
     compile_kernel(lambda name, done, count: log.info("kernel", part=name, done=done, of=count))
     notify("STATUS=recovering")
-    engine.start(lambda text: log.info("recovery", text=text))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = _watch_signals()
+    try:
+        engine.start(lambda text: _report_recovery(text, stop))
+    except _StopWanted:
+        log.info("stopped while recovering")
+        return 0
     gc.collect()
     gc.freeze()  # what is there now stays: a full collection would stop a batch for a tenth of a second
     notify(f"READY=1\nSTATUS=at seq {engine.progress.durable_seq}")
@@ -120,13 +126,31 @@ def run(settings: EngineSettings, ports: Ports) -> int:
         f"kk99 engine ready at {settings.address}, seq {engine.progress.durable_seq}, {time.monotonic() - began:.2f} s",
         flush=True,
     )
-    while not stop.wait(_SIGNAL_LOOK_S):  # a signal that the kernel gave to another thread does not end an endless wait
-        pass
+    select.select([stop], [], [])
     notify("STOPPING=1")
     log.info("stopping", seq=engine.progress.durable_seq)
     engine.stop()
     log.info("stopped", seq=engine.progress.durable_seq)
     return 0
+
+
+def _watch_signals() -> int:
+    """Return a descriptor that is ready to read once a signal came, whichever thread the kernel gave it to.
+
+    A mask would not do: threads that libraries began at their import do not have it.
+    """
+    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    for number in _STOP_SIGNALS:
+        signal.signal(number, lambda *_: None)  # to the very end: a second one must not cut the shutdown short
+    return reader
+
+
+def _report_recovery(text: str, stop: int) -> None:
+    """Tell how recovery goes; a long one is left off at a signal, since nothing is lost with it."""
+    log.info("recovery", text=text)
+    if select.select([stop], [], [], 0)[0]:
+        raise _StopWanted
 
 
 def _die(stage: str, error: BaseException) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 import zmq
 
-from kk99 import schema, transport
+from kk99 import transport
 from kk99.engine import sockets
 from kk99.engine.clock import StampClock
 from kk99.engine.keeper import Keeper
@@ -82,15 +82,14 @@ class Engine:
         self._sequencer.closing = True
         self._ingress_wake.set()
         deadline = time.monotonic() + self.settings.drain_s
-        while not self._is_drained() and not self.progress.failed:
-            if time.monotonic() > deadline:
-                self._fail("drain", EngineError(f"not drained after {self.settings.drain_s} s"))
-                return
-            time.sleep(_POLL_S)
+        if not self._drain(deadline):
+            return
         time.sleep(_POLL_S)  # one more turn of ingress, for the last acknowledgments
         self._ingress_stop.set()
         self._ingress_wake.set()
         self._ingress.join()
+        if not self._drain(deadline):  # it may have been about to put something when closing was set
+            return
         self._stages_stop.set()
         for wake in (self._journal.signal.set, self._output.signal.set, self._query_wake.set):
             wake()
@@ -177,10 +176,9 @@ class Engine:
         )  # fmt: skip
 
     def _lease_open_sessions(self, machine: Machine) -> None:
-        for session_id in range(1, schema.SESSIONS_MAX):
-            epoch, last_client_seq = machine.session(session_id)
-            if epoch:
-                self._sequencer.lease_at_start(session_id, "", epoch, last_client_seq)
+        """Guard who has something to lose; all others have said nothing that a loss would change."""
+        for session_id in sorted(machine.sessions_to_guard()):
+            self._sequencer.lease_at_start(session_id, "", *machine.session(session_id))
 
     def _hand_over(self) -> None:
         """Have what ingress put into the ring journaled."""
@@ -245,6 +243,15 @@ class Engine:
         while not self._stages_stop.is_set():
             self._query_server.step()
 
+    def _drain(self, deadline: float) -> bool:
+        """Wait until all that was put is done with and stored; False, having failed, when the time is up."""
+        while not self._is_drained() and not self.progress.failed:
+            if time.monotonic() > deadline:
+                self._fail("drain", EngineError(f"not drained after {self.settings.drain_s} s"))
+                return False
+            time.sleep(_POLL_S)
+        return True
+
     def _is_drained(self) -> bool:
         progress, head_seq = self.progress, self._ring.head_seq
         return progress.released_seq >= head_seq and progress.stored_seq >= head_seq and not self._output.waiting_bytes
@@ -252,7 +259,7 @@ class Engine:
     def _close(self) -> None:
         self._events_socket.close(linger=1_000)  # the last frames may still be on their way
         self._submit_socket.close(linger=1_000)
-        self._context.destroy()
+        self._context.destroy(linger=0)
         self._ingress_wake.close()
         self._query_wake.close()
         if not self.progress.failed:

@@ -56,8 +56,13 @@ class Writer(Protocol):
 class EventStore(Protocol):
     """Event frames, kept for those who come late."""
 
+    discarded: str | None
+    """Why something had to go at the opening, if it had to."""
+    is_new: bool
+    """There was none at the opening: not even a broken one."""
+
     def last(self) -> Any:
-        """Return where it ends; `last_seq` of it is the last command whose events are stored."""
+        """Return where it ends: `event`, and `last_seq`, the last command whose events are stored."""
 
     def append(self, frames: Sequence[bytes]) -> None:
         """Store encoded frames, without waiting for the disk."""
@@ -70,6 +75,12 @@ class EventStore(Protocol):
 
     def cut_after(self, seq: int) -> None:
         """Remove the events of commands above a sequence."""
+
+    def begin_after(self, event: tuple[int, int], seq: int) -> None:
+        """Have an empty store begin after an event and the sequence it stands at."""
+
+    def rebuild_at_next_opening(self, why: str) -> None:
+        """Have the next opening discard the store; any thread may."""
 
     def close(self) -> None:
         """Let go of the store."""
@@ -120,6 +131,9 @@ class Machine(Protocol):
     def check_all(self) -> None:
         """Recount all, and raise InvariantError if money is not conserved."""
 
+    def sessions_to_guard(self) -> set[int]:
+        """Return the sessions whose loss would cancel something."""
+
     def image(self) -> batch.Events:
         """Return the whole state as event rows."""
 
@@ -156,7 +170,8 @@ class Ports:
     open_writer: Callable[[Path, bytes], Writer]
     read_journal: Callable[[Path, int], Iterable[tuple[int, batch.Commands]]]
     """(first_seq, commands) of every batch that holds a command from the given sequence on."""
-    open_events: Callable[[Path], EventStore]
+    open_events: Callable[[Path, int], EventStore]
+    """The event store in a folder, to be kept below so many bytes."""
     load_snapshot: Callable[[Path, bytes, int], tuple[Machine, list[str]]]
     """The newest good snapshot at or below a sequence as a machine (empty if there is none), and why others were not
     used."""

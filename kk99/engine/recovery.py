@@ -1,7 +1,8 @@
 """From what is on disk to a machine that can go on: a snapshot, the journal after it, the events that are missing.
 
 Invariant: a snapshot counts only at a sequence that both the journal and the event store hold, so no event is ever
-missing.
+missing between two that are stored. A store that was discarded begins anew after the newest snapshot, so that a broken
+one does not hold up the start; where there was none at all, every event is made again.
 """
 
 from __future__ import annotations
@@ -69,19 +70,27 @@ def recover(settings: EngineSettings, ports: Ports, report: Report) -> Recovered
     venue_id = venue_id_of(folders.root)
     writer = ports.open_writer(folders.journal, venue_id)
     try:
-        store = ports.open_events(folders.events)
+        store = ports.open_events(folders.events, settings.event_store_bytes)
     except BaseException:
         writer.close()
         raise
     try:
         sync_folder(folders.root)  # the names of what was just made in it
+        if store.discarded:
+            report(f"stored events discarded: {store.discarded}")
         if store.last().last_seq > writer.last_seq:  # the journal was cut by an operator
             report(f"events after seq {writer.last_seq:,} are removed: the journal ends there")
             store.cut_after(writer.last_seq)
-        machine, skipped = ports.load_snapshot(folders.snapshots, venue_id, min(writer.last_seq, store.last().last_seq))
+        stored = store.last()
+        is_anew = not stored.last_seq and not store.is_new
+        at_most_seq = writer.last_seq if is_anew else min(writer.last_seq, stored.last_seq)
+        machine, skipped = ports.load_snapshot(folders.snapshots, venue_id, at_most_seq)
         for reason in skipped:
             report(f"snapshot skipped: {reason}")
         snapshot_seq = machine.seq
+        if is_anew and snapshot_seq:
+            report(f"events up to seq {snapshot_seq:,} are not stored any more")
+            store.begin_after(machine.last_event, snapshot_seq)
         _replay(folders.journal, ports, machine, writer, store, report)
     except BaseException:
         store.close()

@@ -5,6 +5,7 @@ Invariants:
 - per session, numbers enter the ring without a gap: after a refusal everything above it is refused until it comes
   again;
 - time never decreases; after a jump of the clock beyond the bound nothing is taken until an operator confirms;
+- the loss of a session is journaled once it is due, before the session is bound again;
 - nothing of a session is acknowledged, nor a WELCOME sent, before what it says is durable.
 """
 
@@ -51,6 +52,8 @@ ACK_ROWS: Final = 1_024
 ACK_NS: Final = 2_000_000
 _CONTINUES_MAX: Final = 64
 _DISK_LOOK_NS: Final = 100_000_000
+LEASES_LOOK_NS: Final = 50_000_000
+"""Leases are looked at that often: a lapse is noticed by so much late."""
 
 
 @dataclass(slots=True)
@@ -93,6 +96,7 @@ class Sequencer:
         self._disk_free = disk_free
         self._disk_looked_ns = clock.monotonic_ns() - _DISK_LOOK_NS
         self._disk_low = False
+        self._leases_looked_ns = clock.monotonic_ns() - LEASES_LOOK_NS
         self._bindings: dict[bytes, _Binding] = {}
         self._waiting: dict[bytes, _Binding] = {}
         self._leased: dict[int, Session] = {}
@@ -130,7 +134,8 @@ class Sequencer:
         replies: list[Reply] = []
         if self._waiting:
             replies += self._acknowledge()
-        for peer, session, reply in self._hellos.turn(self._put_own, self._progress):
+        lapsed = {session.session_id for session in self._lapsed}
+        for peer, session, reply in self._hellos.turn(self._put_own, self._progress, lapsed):
             if session is not None:
                 self._bind(peer, session)
             replies.append((peer, reply))
@@ -167,7 +172,6 @@ class Sequencer:
         session.heard_ns = self._clock.monotonic_ns()
         self._bindings[peer] = _Binding(session, durable_client_seq=session.next_client_seq - 1)
         self._leased[session.session_id] = session
-        self._lapsed = deque(lapsed for lapsed in self._lapsed if lapsed.session_id != session.session_id)
         self._counters.sessions_bound += 1
 
     def _on_bye(self, peer: bytes, binding: _Binding, is_lost: bool) -> list[Reply]:
@@ -269,17 +273,22 @@ class Sequencer:
     def _lapse(self) -> None:
         """Journal the loss of sessions whose lease lapsed, one at a time so that the core's work queue never fills."""
         now_ns = self._clock.monotonic_ns()
-        for session in [s for s in self._leased.values() if now_ns - s.heard_ns > self._lease_ns]:
-            del self._leased[session.session_id]
-            self._lapsed.append(session)
-            for peer in [peer for peer, binding in self._bindings.items() if binding.session is session]:
-                self._unbind(peer)
+        if now_ns - self._leases_looked_ns >= LEASES_LOOK_NS:
+            self._leases_looked_ns = now_ns
+            self._end_leases(now_ns)
         if self._lapsed and self._is_settled() and not self._progress.pending_work:
             row = np.zeros(1, schema.COMMAND)
             row["kind"], row["target_lo"] = schema.CommandKind.SESSION_LOST, self._lapsed[0].session_id
             if self._put_own(batch.commands(row)):
                 self._lapsed.popleft()
                 self._counters.sessions_lost += 1
+
+    def _end_leases(self, now_ns: int) -> None:
+        for session in [s for s in self._leased.values() if now_ns - s.heard_ns > self._lease_ns]:
+            del self._leased[session.session_id]
+            self._lapsed.append(session)
+            for peer in [peer for peer, binding in self._bindings.items() if binding.session is session]:
+                self._unbind(peer)
 
     def _carry_on(self) -> None:
         """Append CONTINUE commands while the core has work and nothing else comes to carry it."""
@@ -295,7 +304,9 @@ class Sequencer:
         return self._progress.applied_seq >= self._own_seq
 
     def _put_own(self, commands: batch.Commands) -> int:
-        """Put commands of the sequencer itself; their last sequence, 0 when there is no room."""
+        """Put commands of the sequencer itself; their last sequence, 0 when there is no room or the engine stops."""
+        if self.closing:  # what is due then, is due again after the next start
+            return 0
         tail_bytes = document_bytes(commands)
         if not self._ring.has_room(len(commands.rows), tail_bytes, self._progress.released_seq):
             return 0

@@ -11,11 +11,14 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import structlog
 import zmq
 
 from kk99 import batch, schema
 from kk99.engine.sockets import Wake, receive_round, send_to
+from kk99.errors import JournalError
 from kk99.protocol import (
+    INDEX_MAX,
     PARTS_MAX,
     ErrorCode,
     Kind,
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
     from kk99.engine.ports import EventStore
     from kk99.engine.progress import Counters, Progress
     from kk99.engine.sequencer import Reply, Sequencer
+
+log = structlog.get_logger("engine")
 
 WAITING_MS: Final = 1
 IDLE_MS: Final = 50
@@ -153,11 +158,25 @@ class QueryServer:
         raise ProtocolError(f"{message.kind.name} is not for this socket")
 
     def _read(self, after: tuple[int, int], bytes_wanted: int) -> Message:
-        """Return stored events after one, up to a bound; (a, b) is the last one given."""
+        """Return stored events after one, up to a bound; (a, b) is the last one given.
+
+        An image's rows follow index -1 of its sequence, so a follower may ask from there.
+        """
+        if after[0] < 0 or not -1 <= after[1] <= INDEX_MAX:
+            raise ProtocolError(f"READ after {after}, which no event can be")
         self._counters.reads += 1
         if after >= self._progress.published:
             return Message(Kind.EVENTS, *after, 1)
-        frames = self._store.read(after, min(max(bytes_wanted, 1), READ_BYTES_MAX))[:PARTS_MAX]
+        # Looked at before the read: a frame may be stored meanwhile. (0, 0) is before the venue's first event.
+        is_stored_past = self._store.last().event > max(after, (0, 0))
+        try:
+            frames = self._store.read(after, min(max(bytes_wanted, 1), READ_BYTES_MAX))[:PARTS_MAX]
+        except JournalError as fault:
+            log.warning("event store damaged", after=after, reason=str(fault))
+            self._store.rebuild_at_next_opening(str(fault))
+            return error(ErrorCode.NOT_STORED, f"events after {after} are no longer stored: take an image")
+        if not frames and is_stored_past:
+            return error(ErrorCode.NOT_STORED, f"events after {after} are no longer stored: take an image")
         if not frames:
             return Message(Kind.EVENTS, *after, 1)
         row = batch.decode_events(frames[-1]).rows[-1]

@@ -12,7 +12,7 @@ WELCOME names is the last one taken, for good.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -89,10 +89,15 @@ class Hellos:
             del self._pending[peer]
         return peers
 
-    def turn(self, put_own: PutOwn, progress: Progress) -> Iterator[Outcome]:
-        """Carry each on as far as it goes; those that came to their end as (connection, session or None, reply)."""
+    def turn(self, put_own: PutOwn, progress: Progress, lapsed: Container[int] = ()) -> Iterator[Outcome]:
+        """Carry each on as far as it goes; those that came to their end as (connection, session or None, reply).
+
+        One whose session is `lapsed`, its loss not yet journaled, waits: the loss must not take what it then enters.
+        """
         for peer, pending in list(self._pending.items()):
             if not pending.answer.is_done or progress.durable_seq < pending.barrier_seq:
+                continue
+            if pending.answer.value[0] in lapsed:
                 continue
             outcome = self._carry_on(pending, put_own, progress)
             if outcome is not None:

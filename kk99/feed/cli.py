@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,22 @@ class Speed(click.ParamType[float]):
         return factor
 
 
+class Step(click.ParamType[Decimal]):
+    """A step of prices or quantities: a finite decimal number above 0."""
+
+    name = "step"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Decimal:
+        """Return the step."""
+        try:
+            step = Decimal(value)
+        except InvalidOperation:
+            step = Decimal(0)
+        if not (step.is_finite() and step > 0):
+            self.fail(f"{value!r} is not a number above 0", param, ctx)
+        return step
+
+
 SPEED = Speed()
 
 
@@ -78,14 +94,14 @@ def play(
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("target", type=click.Path(path_type=Path))
 @click.option("--instrument", default="BTCUSDT", show_default=True)
-@click.option("--tick", default="0.01", show_default=True, help="Price step.")
-@click.option("--lot", default="0.00001", show_default=True, help="Quantity step.")
+@click.option("--tick", type=Step(), default="0.01", show_default=True, help="Price step.")
+@click.option("--lot", type=Step(), default="0.00001", show_default=True, help="Quantity step.")
 @click.option("--origin", default=SOURCE, help="Where the capture comes from, and its licence.")
-def convert(source: Path, target: Path, instrument: str, tick: str, lot: str, origin: str) -> None:
+def convert(source: Path, target: Path, instrument: str, tick: Decimal, lot: Decimal, origin: str) -> None:
     """Make a recording of SOURCE, a gzipped capture of Binance spot streams, at TARGET (*.kk99rec)."""
     if target.suffix != ".kk99rec":
         raise InputError(f"{target}: a recording's name ends in .kk99rec")
-    flow = binance.read(source, instrument, Decimal(tick), Decimal(lot))
+    flow = binance.read(source, instrument, tick, lot)
     recording.write(target, flow, origin)
     click.echo(
         f"{target}: {len(flow.rows):,} instructions, {flow.duration_ns / 1e9:,.1f} s, {target.stat().st_size:,} bytes"

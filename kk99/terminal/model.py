@@ -65,7 +65,7 @@ class View:
         self.last_seq = 0
         self.time_ns = 0
         self.instrument_id = 0
-        """The instrument that traded last."""
+        """The instrument that traded last; before any trade the first that was defined."""
         self._tape: batch.Rows = np.zeros(0, schema.EVENT)
         self.orders = np.zeros(4096, _ORDER)
         """By slot; `leaves_lots` 0 where none stands."""
@@ -167,6 +167,7 @@ class View:
             if kind in _DEFINED:
                 self.instruments[document["number"]] = document
                 self.markets.setdefault(document["number"], MarketState.PRE_OPEN)
+                self.instrument_id = self.instrument_id or document["number"]
             elif kind == EventKind.ASSET_DEFINED:
                 self.assets[document["name"]] = document
 

@@ -35,6 +35,16 @@ def test_a_signal_drains(tmp_path, number):
         assert engine.terminate() == 0
 
 
+def test_a_second_signal_does_not_cut_the_shutdown_short(tmp_path):
+    """However often it is asked to end, at readiness and after, the engine ends once, with status 0."""
+    with EngineProcess(tmp_path / "a") as engine:
+        for _ in range(3):
+            engine.process.send_signal(signal.SIGTERM)
+            engine.process.send_signal(signal.SIGINT)
+        assert engine.process.wait(DEADLINE_S) == 0
+        engine.process.stdout.close()
+
+
 def test_a_signal_while_commands_pour_in(tmp_path):
     """A client that goes on through a clean restart loses nothing and doubles nothing."""
     with EngineProcess(tmp_path / "a") as engine:

@@ -82,6 +82,13 @@ def test_hello_and_welcome_survive():
         Welcome.of(protocol.with_document(Kind.WELCOME, {"fingerprint": schema.FINGERPRINT}))
 
 
+@pytest.mark.parametrize("lease_s", [float("nan"), float("inf"), "1"])
+def test_a_lease_is_a_finite_number(lease_s):
+    """A WELCOME with any other is refused."""
+    with pytest.raises(ProtocolError, match="WELCOME"):
+        Welcome.of(protocol.decode(Welcome(1, 2, 3, 4, (5, 6), lease_s, bytes(16)).message().parts()))
+
+
 def test_a_document_is_bounded():
     """A payload of more than DOCUMENT_BYTES_MAX bytes is refused."""
     data = msgpack.packb({"text": "x" * protocol.DOCUMENT_BYTES_MAX})
@@ -100,3 +107,12 @@ def test_the_reference_page_names_everything():
     page = (Path(__file__).parent.parent.parent / "docs" / "reference" / "engine-protocol.md").read_text()
     for member in (*Kind, *BusyReason, *ErrorCode):
         assert f"| {member.value} {member.name} |" in page
+
+
+@pytest.mark.parametrize("value", ["x" * 8_000, b"\0" * 8_000, list(range(8_000)), {}, None, 5, -1, 1.5, True])
+def test_an_answer_repeats_little_of_what_a_peer_sent(value):
+    """A fingerprint of any type and length is refused with a short text."""
+    greeting = protocol.with_document(Kind.GREET, {"fingerprint": value})
+    with pytest.raises(ProtocolError, match="schema") as caught:
+        protocol.check_greeting(greeting)
+    assert len(str(caught.value)) <= 64 + len(f"schema  where {schema.FINGERPRINT:016x} is spoken")

@@ -11,7 +11,7 @@ from kk99.config import EngineSettings
 from kk99.engine.clock import StampClock
 from kk99.engine.progress import Counters, Progress
 from kk99.engine.ring import Ring
-from kk99.engine.sequencer import ACK_NS, ACK_ROWS, Sequencer
+from kk99.engine.sequencer import ACK_NS, ACK_ROWS, LEASES_LOOK_NS, Sequencer
 from kk99.engine.sessions import Hellos
 from kk99.protocol import BusyReason, ErrorCode, Hello, Kind, Message, Welcome
 from kk99.schema import CommandKind
@@ -288,6 +288,9 @@ def test_a_lapsed_lease_is_journaled_once(world):
     world.elapsed_ns += 10 * SECOND
     world.sequencer.turn()
     assert world.run_stages() == []
+    world.elapsed_ns += LEASES_LOOK_NS - 1
+    world.sequencer.turn()
+    assert world.run_stages() == []
     world.elapsed_ns += 1
     world.sequencer.turn()
     (row,) = world.run_stages()
@@ -334,6 +337,38 @@ def test_bye_ends_the_lease(world, is_lost, kinds):
     world.elapsed_ns += 100 * SECOND
     world.sequencer.turn()
     assert [int(row["kind"]) for row in world.run_stages()] == kinds
+
+
+def test_a_loss_is_not_forgotten_for_a_quick_hello(world):
+    """A HELLO right behind the loss is answered after that is journaled, even while the core's work holds it up."""
+    world.progress.pending_work = True
+    world.say(Message(Kind.BYE, 1))
+    replies = world.say(Hello("one").message())
+    kinds = []
+    for _ in range(5):
+        kinds += [int(row["kind"]) for row in world.run_stages()]
+        replies += world.sequencer.turn()
+    assert set(kinds) == {CommandKind.CONTINUE}
+    assert replies == []
+    world.progress.pending_work = False
+    world.run_stages()
+    for _ in range(3):
+        replies += world.sequencer.turn()
+        kinds += [int(row["kind"]) for row in world.run_stages()]
+    assert kinds[-1] == CommandKind.SESSION_LOST
+    assert reply_of(replies)[0] == Kind.WELCOME
+    assert world.submit(1) == []
+
+
+def test_nothing_of_its_own_while_closing(world):
+    """Neither work, nor a loss, nor a new session's definition is journaled once the engine stops."""
+    world.say(Hello("two").message(), OTHER)
+    world.say(Message(Kind.BYE, 1))
+    world.progress.pending_work = True
+    world.sequencer.closing = True
+    for _ in range(3):
+        assert world.sequencer.turn() == []
+        assert world.run_stages() == []
 
 
 def test_pending_work_is_carried_on_when_nothing_else_comes(world):

@@ -194,3 +194,83 @@ def test_damage_further_back_is_found_when_it_is_read(path):
             store.read()
         assert caught.value.seq == 160
         assert store.read((160, 0), max_bytes=1 << 30) == made[4:]
+
+
+def test_index_minus_one_is_before_a_commands_first_event(path):
+    """Reading after (seq, -1), where an image stands, begins with the frame of that command's first event."""
+    with EventStore(path, **OPTIONS) as store:
+        made = fill(store, 3, count=12, per_command=3)
+        assert store.read((4, -1)) == made
+        assert store.read((5, -1)) == made[1:]
+        assert store.read((13, -1)) == []
+
+
+def test_the_oldest_frames_go_beyond_the_bytes_to_keep(path):
+    """The store stays about as large as it may be, however much is appended, and ends with the newest frames."""
+    with EventStore(path, 1 << 20, **OPTIONS) as store:
+        made = fill(store, 300, count=100)
+        kept = store.read(max_bytes=1 << 30)
+        assert kept == made[-len(kept) :]
+        assert (1 << 19) < len(b"".join(kept)) <= 1 << 20
+        assert store.last() == (30_000, 0, 30_000)
+
+
+def test_a_full_map_makes_room_and_goes_on(path):
+    """When LMDB has no page left the oldest frames go, and appending and reopening go on as before."""
+    with EventStore(path, map_size=1 << 20) as store:
+        made = fill(store, 300, count=100)
+        kept = store.read(max_bytes=1 << 30)
+        assert 0 < len(kept) < 300
+        assert kept == made[-len(kept) :]
+    with EventStore(path, map_size=1 << 20) as store:
+        assert store.discarded is None
+        fill(store, 100, count=100)
+
+
+def test_a_frame_that_never_fits_is_an_error_of_the_journal(path):
+    """What does not fit into an empty map either is refused as a JournalError, and the next opening begins anew."""
+    with EventStore(path, map_size=1 << 20) as store:
+        fill(store, 3)
+        frame = events(31, 20_000, (30, 0)).encode()
+        assert len(frame) > 1 << 20
+        with pytest.raises(JournalError):
+            store.append([frame])
+    with EventStore(path, map_size=1 << 20) as store:
+        assert "MDB_MAP_FULL" in store.discarded
+        assert (store.last(), store.is_new) == (EMPTY, False)
+        fill(store, 3)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["[]", "1", "null", "{}", '{"boot_id": "one", "meta": "00"}', '{"boot_id": 1, "meta": ""}', '{"boot_id": "one"}',
+     '{"boot_id": "two", "meta": "zz"}', '{"boot_id": "two", "meta": ["00"]}', "[" * 100_000],
+)  # fmt: skip
+def test_a_malformed_note_of_the_last_sync(path, content):
+    """Whatever stands in it, the store opens: empty, saying why, ready to be filled again."""
+    with EventStore(path, boot_id="one", **OPTIONS) as store:
+        fill(store, 3)
+    (path / DURABLE_FILE).write_text(content)
+    with EventStore(path, boot_id="one", **OPTIONS) as store:
+        assert store.discarded is not None
+        assert store.last() == EMPTY
+        fill(store, 3)
+
+
+def test_a_store_told_to_be_rebuilt_is_discarded_once(path):
+    """The next opening discards it, saying why, the one after that keeps what came since; begun after an event."""
+    with EventStore(path, **OPTIONS) as store:
+        made = fill(store, 3)
+        store.rebuild_at_next_opening("a frame is damaged")
+        assert store.read() == made
+    with EventStore(path, **OPTIONS) as store:
+        assert (store.discarded, store.last(), store.is_new) == ("a frame is damaged", EMPTY, False)
+        store.begin_after((30, 0), 30)
+        assert store.last() == (30, 0, 30)
+        made = fill(store, 2)
+        assert store.begins_after() == (30, 0)
+        with pytest.raises(JournalError):
+            store.begin_after((60, 0), 60)
+    with EventStore(path, **OPTIONS) as store:
+        assert store.discarded is None
+        assert store.read() == made

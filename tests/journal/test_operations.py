@@ -1,21 +1,21 @@
 """What operators do: heads, verification, truncation, backup, and the command line."""
 
+import contextlib
+import io
 import json
 import shutil
 
 import pytest
-from click.testing import CliRunner
 
 from journal import head as heads
 from journal import keys, truncation
 from journal.backup import HEAD_FILE, backup
-from journal.cli import journal as command
 from journal.head import Head
 from journal.reader import Reader
 from journal.truncation import truncate
 from journal.verify import verify
 from journal.writer import Writer
-from kk99 import paths, schema
+from kk99 import cli, paths, schema
 from kk99.errors import CorruptionError, InputError, JournalError, JournalLockedError
 from tests.journal.rows import SMALL, VENUE, item, write
 from tests.journal.test_damage import PAGE
@@ -273,9 +273,11 @@ def test_a_backup_of_a_live_journal_is_a_journal(data, tmp_path):
 
 def run(*args, code=0):
     """What the command prints."""
-    result = CliRunner().invoke(command, [str(arg) for arg in args])
-    assert result.exit_code == code, result.output
-    return result.output
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output), pytest.raises(SystemExit) as end:
+        cli.main(["journal", *map(str, args)])
+    assert end.value.code == code, output.getvalue()
+    return output.getvalue()
 
 
 def test_commands_do_what_they_say(data, tmp_path):
@@ -293,9 +295,9 @@ def test_commands_do_what_they_say(data, tmp_path):
 
 def test_commands_fail_with_a_sentence(data, tmp_path):
     """Damage, a wrong cut and a missing journal end with 1 and say what is wrong."""
-    assert "inside a batch" in run(
-        "truncate", "--data", data.root, "--after", 5, "--actor", "a", "--reason", "b", code=1
-    )
+    said = run("truncate", "--data", data.root, "--after", 5, "--actor", "a", "--reason", "b", code=1)
+    assert "inside a batch" in said
+    assert said.startswith("kk99: ")
     with Reader(data.journal) as reader:
         damage(reader.segments()[1], 75)
     assert "at seq 75" in run("verify", "--data", data.root, code=1)

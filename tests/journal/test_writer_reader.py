@@ -373,3 +373,14 @@ def test_iterators_of_one_reader_do_not_disturb_one_another(path):
 def test_names_sort_as_sequences():
     """A segment's folder name sorts by its sequence."""
     assert segments.segment_path(__import__("pathlib").Path(), 10**18).name == f"{10**18:020d}"
+
+
+@pytest.mark.parametrize("again", [64 << 20, 128 << 20, 32 << 20])
+def test_a_segment_without_a_batch_opened_again_with_another_map(path, again):
+    """LMDB notes a larger map in one meta page first; the journal is sound all the same, and goes on."""
+    write(path, [], map_size=64 << 20)
+    write(path, [], map_size=again, segment_bytes=again // 2)
+    assert read(path) == []
+    assert write(path, [1], map_size=again, segment_bytes=again // 2) == 1
+    assert write(path, [2]) == 3
+    assert read(path) == [(1, 1), (2, 2)]
