@@ -272,10 +272,7 @@ class RejectCode(Documented):
     CLIENT_ID_DUPLICATE = 38, "The account has a live or recently ended order with this client order id."
     FUNDS_INSUFFICIENT = 39, "The account's available balance does not cover the hold, debit or reversal."
     POST_ONLY_CROSSES = 40, "The order is post-only and would trade."
-    ORDERS_FULL = (
-        41,
-        "The venue holds ORDERS_MAX - 1 live orders, LEVELS_MAX price levels, or as many balances as it can.",
-    )
+    ORDERS_FULL = 41, "ORDERS_MAX - 1 live orders, LEVELS_MAX price levels, or as many balances as there can be."
     WORK_QUEUE_FULL = 42, "Too many mass cancels are pending; try again."
     TRADE_UNKNOWN = 43, "No trade of this id within the bust window."
     TRADE_BUSTED = 44, "The trade is already busted."
