@@ -129,7 +129,7 @@ def order_replace(m: Any, c: Any, at: int) -> None:
         _rename(m, slot, client_lo, client_hi)
     store(m, order_at + lay.O_QTY, load(m, order_at + lay.O_QTY) - old_leaves + leaves)
     if kept:
-        ladder.reduce(m, slot, old_leaves - leaves)
+        store(m, order_at + lay.O_LEAVES, leaves)
         entry.accepted(m, E_REPLACED, order_at, PRIORITY_KEPT, held)
         return
     ladder.remove(m, lay.book(instrument_id, side), side, slot)

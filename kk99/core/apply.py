@@ -329,8 +329,6 @@ def rebuild(m: Any, c: Any) -> int:
         first = slot if high(links) == 0 else low(queue)
         last = slot if low(links) == 0 else high(queue)
         store(m, level_at + lay.V_QUEUE, pair(first, last))
-        store(m, level_at + lay.V_LEAF, load(m, level_at + lay.V_LEAF) + (1 << 32))
-        store(m, level_at + lay.V_QTY, load(m, level_at + lay.V_QTY) + load(m, at + lay.O_LEAVES))
     return found
 
 

@@ -143,8 +143,6 @@ def level_at(m: Any, book_at: int, side: int, price: int) -> int:
     store(m, record + lay.V_QUEUE, 0)
     store(m, record + lay.V_PRICE, price)
     store(m, record + lay.V_LEAF, leaf)
-    store(m, record + lay.V_QTY, 0)
-    add(m, book_at + lay.L_LEVELS, 1)
     add(m, lay.S_LEVELS, 1)
     best = load(m, book_at + lay.L_BEST)
     best_price = load(m, book_at + lay.L_BEST_PRICE)
@@ -158,7 +156,7 @@ def level_at(m: Any, book_at: int, side: int, price: int) -> int:
 def next_level(m: Any, slot: int, side: int) -> int:
     """Return the next worse level after a level that is in the trie, or 0."""
     record = lay.level(slot)
-    node = low(load(m, record + lay.V_LEAF))
+    node = load(m, record + lay.V_LEAF)
     place = load(m, record + lay.V_PRICE) & 63
     depth = 0
     while node != 0:
@@ -188,7 +186,7 @@ def _remove_level(m: Any, book_at: int, side: int, slot: int) -> None:
         store(m, book_at + lay.L_BEST, best)
         if best != 0:
             store(m, book_at + lay.L_BEST_PRICE, load(m, lay.level(best) + lay.V_PRICE))
-    node = low(load(m, record + lay.V_LEAF))
+    node = load(m, record + lay.V_LEAF)
     place = load(m, record + lay.V_PRICE) & 63
     bits = load(m, lay.node(node) + lay.D_BITS) & ~bit(place)
     store(m, lay.node(node) + lay.D_BITS, bits)
@@ -198,7 +196,6 @@ def _remove_level(m: Any, book_at: int, side: int, slot: int) -> None:
         _remove_node(m, book_at, node)
     store(m, record + lay.V_QUEUE, load(m, lay.S_LEVEL_FREE))
     store(m, lay.S_LEVEL_FREE, slot)
-    add(m, book_at + lay.L_LEVELS, -1)
     add(m, lay.S_LEVELS, -1)
 
 
@@ -236,8 +233,6 @@ def append(m: Any, book_at: int, side: int, order_slot: int) -> None:
         last_at = lay.order(last) + lay.O_QUEUE
         store(m, last_at, pair(order_slot, load_high(m, last_at)))
         store(m, record + lay.V_QUEUE, pair(low(queue), order_slot))
-    add(m, record + lay.V_LEAF, 1 << 32)
-    add(m, record + lay.V_QTY, load(m, at + lay.O_LEAVES))
 
 
 @kernel
@@ -262,13 +257,3 @@ def remove(m: Any, book_at: int, side: int, order_slot: int) -> None:
     else:
         following_at = lay.order(following) + lay.O_QUEUE
         store(m, following_at, pair(load_low(m, following_at), before))
-    add(m, record + lay.V_LEAF, -(1 << 32))
-    add(m, record + lay.V_QTY, -load(m, at + lay.O_LEAVES))
-
-
-@inlined
-def reduce(m: Any, order_slot: int, qty: int) -> None:
-    """Take quantity off a resting order, which keeps its place."""
-    at = lay.order(order_slot)
-    store(m, at + lay.O_LEAVES, load(m, at + lay.O_LEAVES) - qty)
-    add(m, lay.level(load_low(m, at + lay.O_LEVEL)) + lay.V_QTY, -qty)

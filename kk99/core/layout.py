@@ -191,7 +191,6 @@ L_BEST: Final = 0  # best level
 L_BEST_PRICE: Final = 1
 L_ROOT: Final = 2
 L_SHIFT: Final = 3  # of the root
-L_LEVELS: Final = 4
 L_LEAVES: Final = 8  # leaves lately used, by the low bits of their prefix: leaf, prefix (high)
 
 # Price levels (derived) -----------------------------------------------------------------------------------------------
@@ -199,8 +198,7 @@ LEVEL_WORDS: Final = 4
 LEVELS: Final = _line(BOOKS + 2 * schema.INSTRUMENTS_MAX * BOOK_WORDS)
 V_QUEUE: Final = 0  # first and last (high) order
 V_PRICE: Final = 1
-V_LEAF: Final = 2  # its leaf, and orders (high)
-V_QTY: Final = 3
+V_LEAF: Final = 2
 
 # Nodes of the price tries (derived): 64 children each -----------------------------------------------------------------
 NODE_WORDS: Final = 36

@@ -124,7 +124,7 @@ def fill(m: Any, instrument_at: int, taker_at: int, maker: int, side: int, limit
     store(m, taker_at + lay.O_LEAVES, leaves)
     add(m, taker_at + lay.O_NOTIONAL, notional)
     add(m, maker_at + lay.O_NOTIONAL, notional)
-    ladder.reduce(m, maker, qty)
+    add(m, maker_at + lay.O_LEAVES, -qty)
     trade_id = load(m, lay.HEADER + lay.H_TRADES) + 1
     store(m, lay.HEADER + lay.H_TRADES, trade_id)
     _record(m, trade_id, taker_at, maker_at, side, price, qty, burn_ppm)
@@ -173,7 +173,6 @@ def _self_trade(m: Any, instrument_at: int, taker_at: int, maker: int, limit: in
         orders.cancel_resting(m, maker, R_SELF_TRADE)
     else:
         _reduce(m, instrument_at, maker_at, load(m, maker_at + lay.O_PRICE), taken)
-        add(m, lay.level(low(load(m, maker_at + lay.O_LEVEL))) + lay.V_QTY, -taken)
     if taker_leaves == taken:
         return R_SELF_TRADE
     _reduce(m, instrument_at, taker_at, limit, taken)
