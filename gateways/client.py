@@ -24,7 +24,7 @@ from kk99.errors import BusyError, ClientError
 from kk99.protocol import BusyReason, ErrorCode, Hello, Kind, Message, ProtocolError, Welcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 ROWS_UNDER_WAY: Final = 32_768
@@ -222,6 +222,15 @@ class Client:
     def image(self) -> Image:
         """Return the whole state at a sequence, as event rows."""
         return self._query.image()
+
+    def commands(self, seqs: Sequence[int]) -> batch.Commands:
+        """Return durable commands by sequence, rising, with their cold rows; those with documents are left out."""
+        return self._query.commands(seqs)
+
+    def sockets(self) -> list[zmq.Socket[bytes]]:
+        """Return what a caller with a poller of its own waits on beside its other sources, for `zmq.POLLIN`."""
+        follower = [] if self._follower is None else [self._follower.socket]
+        return follower if self._submit is None else [self._submit, *follower]
 
     @property
     def stats(self) -> ClientStats:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import zmq
 
 from kk99 import batch, protocol, schema, transport
 from kk99.errors import ClientError
 from kk99.protocol import Kind, Message, ProtocolError, Welcome
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 READ_BYTES: Final = 4 << 20
+COMMANDS_ASKED_MAX: Final = 1_024
+"""Sequences that one COMMANDS_ASK may name."""
 RECEIVED_BYTES_MAX: Final = batch.HEADER_SIZE + batch.FRAME_ROWS_MAX * schema.ROW_SIZE + batch.TAIL_BYTES_MAX
 """The longest part that an engine may send: a frame of events."""
 _RETRY_S: Final = 0.02
@@ -92,6 +98,20 @@ class Query:
     def confirm_clock(self) -> dict[str, Any]:
         """Say that the clock's jump is right; the counters."""
         return self._ask(Message(Kind.CLOCK_CONFIRM), Kind.STATS).document()
+
+    def commands(self, seqs: Sequence[int]) -> batch.Commands:
+        """Return durable commands by sequence, rising, with their cold rows; those with documents are left out."""
+        rows, cold = [np.zeros(0, schema.COMMAND)], [np.zeros(0, schema.COLD)]
+        for at in range(0, len(seqs), COMMANDS_ASKED_MAX):
+            document = {"seqs": [int(seq) for seq in seqs[at : at + COMMANDS_ASKED_MAX]]}
+            reply = self._ask(protocol.with_document(Kind.COMMANDS_ASK, document), Kind.COMMANDS)
+            try:
+                found = batch.decode_commands(reply.payload[0] if reply.payload else b"")
+            except batch.FrameError as error:
+                raise ClientError(f"the engine sent no frame of commands: {error}") from error
+            rows.append(found.rows)
+            cold.append(found.cold)
+        return batch.commands(np.concatenate(rows, dtype=schema.COMMAND), np.concatenate(cold, dtype=schema.COLD))
 
     def close(self) -> None:
         """Close the connection."""

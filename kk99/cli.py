@@ -17,6 +17,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "up": ("kk99.up:up", "Start the whole venue: engine, feed and live terminal."),
     "engine": ("kk99.engine.cli:engine", "Run the engine daemon."),
     "feed": ("kk99.feed.cli:feed", "Play a file of order flow into a running venue, or convert one."),
+    "gateway": ("kk99.gateway:gateway", "Run a gateway: FIX 4.4."),
     "replay": ("replay.cli:replay", "Replay, verify, compare, inspect and export the journal."),
     "journal": ("journal.cli:journal", "Look after the journal: head, segments, backup, truncate."),
     "bench": ("kk99.bench.cli:bench", "Measure, each figure beside its yardstick."),

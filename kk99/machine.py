@@ -14,8 +14,9 @@ from blake3 import blake3
 from kk99 import batch, schema
 from kk99.core import apply, define, image
 from kk99.core import layout as lay
-from kk99.core.state import TABLES, Copies, State, rows_handle
-from kk99.directory import decisions
+from kk99.core.state import TABLES, Copies, State, lend_rows
+from kk99.directory import decisions, fields
+from kk99.directory.blocks import join
 from kk99.directory.directory import Directory
 from kk99.errors import InvariantError, SnapshotError
 from kk99.schema import EventKind
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from kk99.batch import Commands, Rows
 
 DIRECTORY_SECTION: Final = "directory"
+SLICE_ORDERS: Final = 1 << 14
+"""Orders that one step of a copy takes, 2 MiB of them: some tenths of a millisecond."""
 
 
 class Applied(NamedTuple):
@@ -46,8 +49,8 @@ class Sections:
 
     def __init__(self) -> None:
         self._copies = Copies()
-        self._pieces: list[bytes] = []
-        self._masked = False
+        self._pieces: list[list[bytes]] = []
+        self._directory = b""
         self.seq = 0
         self.time_ns = 0
         self.last_event = (0, 0)
@@ -59,17 +62,30 @@ class Sections:
     def copy(self, machine: Machine) -> None:
         """Copy the state as it stands now."""
         self._copies.copy(machine.state)
-        self._pieces = machine.directory.pieces()
-        self._masked = False
+        self._copy_rest(machine)
+
+    def begin(self, machine: Machine) -> None:
+        """Begin to copy the state as it stands now; `advance` it between batches until it says that it is done.
+
+        A machine has one such copy at a time: the one begun last.
+        """
+        self._copies.begin(machine.state)
+        self._copy_rest(machine)
+
+    def advance(self, order_count: int = SLICE_ORDERS) -> bool:
+        """Copy so many more orders as they stood when the copy began; return whether all is copied."""
+        return self._copies.advance(order_count)
+
+    def _copy_rest(self, machine: Machine) -> None:
+        self._pieces, self._directory = machine.directory.pieces(), b""
         self.seq, self.time_ns, self.last_event = machine.seq, machine.time_ns, machine.last_event
 
     def canonical(self) -> list[tuple[str, memoryview]]:
         """Return the sections (name, bytes): equal states give equal bytes."""
-        if not self._masked:
-            self._copies.mask()
-            self._masked = True
-        sections = [(table.name, self._copies.tables[table.name].data.cast("B")) for table in TABLES]
-        return [*sections, (DIRECTORY_SECTION, memoryview(b"".join(self._pieces)))]
+        tables = self._copies.tables()
+        sections = [(table.name, tables[table.name].data.cast("B")) for table in TABLES]
+        self._directory = self._directory or join(self._pieces)
+        return [*sections, (DIRECTORY_SECTION, memoryview(self._directory))]
 
     def hash(self) -> bytes:
         """Return the state hash: BLAKE3 over every section's name, size and bytes."""
@@ -111,8 +127,14 @@ class Machine:
         return (self.seq, self.state.header(lay.H_EVENT_INDEX) - 1) if self.seq else (0, 0)
 
     def pending_work(self) -> bool:
-        """Return whether CONTINUE commands are wanted."""
-        return self.state.header(lay.H_WORK_FIRST) != self.state.header(lay.H_WORK_LAST)
+        """Return whether CONTINUE commands are wanted: for due timers, what is busy, or the queue."""
+        is_queued = self.state.header(lay.H_WORK_FIRST) != self.state.header(lay.H_WORK_LAST)
+        is_busy = self.state.header(lay.H_BUSY) != 0 or self.state.header(lay.H_HALTING) != 0
+        return is_queued or is_busy or 0 < self.next_timer_ns() <= self.time_ns
+
+    def next_timer_ns(self) -> int:
+        """Return when the first timer is due, 0 if none is set: the first command at or after that time fires it."""
+        return self.state.header(lay.H_NEXT_TIMER_NS)
 
     def session(self, session_id: int) -> tuple[int, int]:
         """Return a session's open epoch and the last client sequence taken, (0, 0) for one never opened."""
@@ -129,7 +151,7 @@ class Machine:
         orders = self.state.records(lay.ORDERS, self.state.header(lay.H_ORDER_TOP) + 1, lay.ORDER_WORDS)
         terms = orders[orders[:, lay.O_ID] > 0, lay.O_TERMS]
         is_guarded = (terms >> 32) & schema.Flag.CANCEL_ON_LOST != 0
-        return set(np.unique(terms[is_guarded] >> 40).tolist())
+        return set(np.unique(terms[is_guarded] >> lay.SESSION_SHIFT & lay.SESSION_MASK).tolist())
 
     # Commands in, events out ------------------------------------------------------------------------------------------
 
@@ -139,7 +161,8 @@ class Machine:
         previous = self.last_event
         scalars[lay.S_EVENTS] = 0
         self._tail.clear()
-        handle, count = rows_handle(rows), len(rows)
+        lent, count = lend_rows(rows), len(rows)
+        handle = lent.handle
         row = start
         while row < count:
             row = apply.apply_rows(self.state.handle, handle, row, count)
@@ -203,6 +226,18 @@ class Machine:
                 tiers = [(t.maker_ppm, t.taker_ppm, t.deposit_ppm, t.withdrawal_ppm) for t in decision.tiers]
                 define.schedule(state, decision.number, decision.burn_ppm, tiers)
                 return EventKind.FEE_SCHEDULE_DEFINED, {"order_id": decision.number}
+            case decisions.DefineTradingSchedule():
+                listed = [(phase.at_s, phase.days, *fields.PHASES[phase.phase]) for phase in decision.phases]
+                define.trading_schedule(state, decision.number, listed)
+                return EventKind.TRADING_SCHEDULE_DEFINED, {"order_id": decision.number}
+            case decisions.DefineBreaker():
+                define.breaker(
+                    state, decision.breaker, decision.instrument_id, decision.other_id, decision.group_number
+                )
+                return EventKind.BREAKER_DEFINED, {"order_id": decision.breaker.number}
+            case decisions.DefineMarketGroup():
+                define.market_group(state, decision.number, decision.levels, decision.halt_s)
+                return EventKind.MARKET_GROUP_DEFINED, {"order_id": decision.number}
             case decisions.DefineInstrument():
                 units = {name: getattr(decision, name) for name in ("base", "quote", "tick_lot_units", "lot_units")}
                 define.instrument(state, decision.number, **units)

@@ -46,6 +46,11 @@ class DataDir:
         """Unix sockets and what else lives only while processes do."""
         return self.root / "run"
 
+    @property
+    def fix(self) -> Path:
+        """Outbound numbers of the FIX sessions, which nothing else has."""
+        return self.root / "fix"
+
     def create(self) -> None:
         """Make the folders that are missing."""
         for folder in (self.journal, self.events, self.snapshots):

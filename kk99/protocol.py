@@ -74,6 +74,8 @@ class Kind(schema.Documented):
     STATS_ASK = 15, "Client, query: counters. The answer is STATS."
     STATS = 16, "Engine: payload {name: number}."
     CLOCK_CONFIRM = 17, "Operator, query: the clock's jump is right, go on. The answer is STATS."
+    COMMANDS_ASK = 18, "Client, query: durable commands by sequence. Payload {seqs}. The answer is COMMANDS."
+    COMMANDS = 19, "Engine: payload: one frame of commands with their cold rows, those with documents left out."
 
 
 class BusyReason(schema.Documented):

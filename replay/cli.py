@@ -1,7 +1,6 @@
 """The `kk99 replay` commands: arguments in, one answer out; what they do is in the other modules of the room.
 
-Invariants: every command takes `--json` and then prints one object; `verify` and `bisect` end with status 1 when
-something is wrong or different.
+Each takes `--json`: one object, `quality` one a record. `verify` and `bisect` end with status 1 when all is not well.
 """
 
 from __future__ import annotations
@@ -21,10 +20,12 @@ from journal.reader import Reader
 from kk99.decimals import amount_text
 from kk99.errors import InputError, JournalError
 from kk99.paths import DataDir
-from replay import bisect, export, inspect, render, run, verify
+from replay import bisect, export, inspect, lines, measure, render, run, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    Tell = Callable[[int], None]
 
 _data = click.option(
     "--data",
@@ -99,8 +100,7 @@ def run_command(
 ) -> None:
     """Replay the log and print the state's hash."""
     with _reader(data) as reader:
-        end = reader.head().seq
-        if max([to_seq or 0, *hash_at]) > end:
+        if max([to_seq or 0, *hash_at]) > (end := reader.head().seq):
             raise InputError(f"the log ends at seq {end}")
         to_seq = hash_at[-1] if hash_at and to_seq is None else to_seq
         machine = run.start(DataDir(data), reader, from_snapshot, to_seq)
@@ -349,8 +349,52 @@ def export_command(
         end = reader.head().seq
         last = end if to_seq is None else min(to_seq, end)
         with render.progress("export", from_seq, last) as tell:
-            rows = export.export(
-                DataDir(data), reader, table, out, chosen, from_seq=from_seq, to_seq=last, progress=tell
-            )
+            where = DataDir(data), reader, table, out, chosen
+            rows = export.export(*where, from_seq=from_seq, to_seq=last, progress=tell)
     answer = {"table": table, "file": str(out), "format": chosen, "rows": rows, "from_seq": from_seq, "to_seq": last}
     render.emit(answer, f"{rows:,} {table} in {out}", as_json=as_json)
+
+
+@replay.group("quality")
+def quality_group() -> None:
+    """Measure how well orders were executed, and how instruments traded."""
+
+
+def _quality(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that both commands have."""
+    for option in (
+        click.option("--to-time", "to_time_ns", type=_Time(), help="End at this time."),
+        click.option("--from-time", "from_time_ns", type=_Time(), help="Begin at this time."),
+        click.option("--instrument", default="", help="Only this one, by name or number."),
+        click.option("--csv", "how", flag_value="csv", help="Print comma-separated values."),
+        click.option("--json", "how", flag_value="json", default="table", help="Print one JSON object a line."),
+    ):
+        command = option(command)
+    return _data(command)
+
+
+@quality_group.command("orders")
+@_quality
+@click.option("--account", default="", help="Only orders of this one, by name or number.")
+@click.option("--order-id", type=click.IntRange(1), help="Only this one.")
+@click.option("--client-id", default="", help="Only orders that had this client order id.")
+def quality_orders(data: Path, *, how: str, **chosen: Any) -> None:
+    """Show prices, benchmarks and slippage of orders, each when it ends, then those that live."""
+    with _measured(data, chosen) as (measurement, out, tell):
+        lines.WRITERS[how](measurement.orders(tell), measure.ORDERS[how](measurement.names), out)
+
+
+@quality_group.command("instruments")
+@_quality
+def quality_instruments(data: Path, *, how: str, **chosen: Any) -> None:
+    """Show volume, prices, spread and depth of instruments."""
+    with _measured(data, chosen) as (measurement, out, tell):
+        lines.WRITERS[how](measurement.instruments(tell), measure.INSTRUMENTS[how](measurement.names), out)
+
+
+@contextmanager
+def _measured(data: Path, chosen: dict[str, Any]) -> Iterator[tuple[measure.Measurement, lines.Output, Tell]]:
+    with _reader(data) as reader, lines.output() as out:
+        measurement = measure.Measurement(reader, measure.Chosen(**chosen))
+        with render.progress("measure", 1, measurement.end_seq) as tell:
+            yield measurement, out, tell

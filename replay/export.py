@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
-from kk99 import schema
+from kk99 import kinds, schema
 from kk99.errors import InputError
 from kk99.schema import Flag
 from replay import columns, documents, ledger, run
@@ -132,7 +132,7 @@ def _columns(rows: batch.Rows, fields: list[str], tail: bytes | memoryview) -> l
             made.append(("document", texts, marked))
         else:
             names = columns.labels(rows, field)
-            made.append((field, rows[field] if names is None else names, columns.present(rows, field)))
+            made.append((field, rows[field] if names is None else names, kinds.present(rows, field)))
     return made
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from kk99 import kinds
 from kk99.errors import InputError, InvariantError
 from kk99.machine import Machine
 from kk99.schema import EventKind, Flag
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 
 _ORDER_KINDS: Final = (
     EventKind.REJECTED, EventKind.ORDER_ACCEPTED, EventKind.ORDER_REPLACED, EventKind.ORDER_REDUCED,
-    EventKind.ORDER_CANCELED, *ledger.TRADE_KINDS,
+    EventKind.ORDER_CANCELED, EventKind.ORDER_DETAILS, EventKind.ORDER_TRIGGERED, EventKind.ORDER_REFRESHED,
+    EventKind.ORDER_RESIZED, EventKind.EXITS_REFUSED, EventKind.MESSAGE_NOTED, *ledger.TRADE_KINDS,
 )  # fmt: skip
 
 
@@ -115,7 +117,10 @@ def journaled(reader: Reader, seq: int) -> tuple[dict[str, Any], dict[str, Any],
 
 
 def order(reader: Reader, order_id: int, progress: Callable[[int], None]) -> list[dict[str, Any]]:
-    """Return every event of an order's life, in order; InputError if there is none."""
+    """Return every event of an order's life, in order; InputError if there is none.
+
+    The ORDER_DETAILS of others that name it as their other leg or as their parent are among them.
+    """
     made = list(_events(reader, progress, lambda rows: _of_order(rows, order_id)))
     if not made:
         raise InputError(f"no event of the log is about an order {order_id}")
@@ -125,6 +130,9 @@ def order(reader: Reader, order_id: int, progress: Callable[[int], None]) -> lis
 def _of_order(rows: batch.Rows, order_id: int) -> batch.Rows:
     mine = np.isin(rows["kind"], _ORDER_KINDS) & (rows["order_id"] == order_id)
     theirs = np.isin(rows["kind"], ledger.TRADE_KINDS) & (rows["contra_order_id"] == order_id)
+    for name in ("linked_order_id", "parent_order_id"):
+        is_named = (rows["kind"] == EventKind.ORDER_DETAILS) & (rows[name] == order_id)
+        theirs |= is_named & kinds.present(rows, name)
     found: batch.Rows = rows[mine | theirs]
     return found
 

@@ -71,6 +71,15 @@ class Names:
             return int(text)
         raise InputError(f"no account is named or numbered {text!r}")
 
+    def instrument_id(self, text: str) -> int:
+        """Return the instrument of a name or, failing that, of a number; InputError if there is none."""
+        for number, document in self.instruments.items():
+            if document["name"] == text:
+                return number
+        if text.isdecimal() and int(text) in self.instruments:
+            return int(text)
+        raise InputError(f"no instrument is named or numbered {text!r}")
+
     def asset_name(self, asset_id: int) -> str:
         """Return an asset's name."""
         return str(self.assets[asset_id]["name"]) if asset_id in self.assets else str(asset_id)

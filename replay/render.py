@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 LINE_EVERY_S: Final = 2.0
 DRAW_EVERY_S: Final = 0.1
+_YEAR_10000_NS: Final = 253_402_300_800 * 10**9
+"""What is later has no calendar's name."""
 
 
 @contextmanager
@@ -90,7 +92,7 @@ def time_text(time_ns: int) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Return a table in plain text: a line of names, a rule, a line for each row, numbers to the right."""
+    """Return a table in plain text: a line of names, a rule, a line for each row; numbers, and "-", to the right."""
     lines = [[str(cell) for cell in row] for row in rows]
     widths = [max(len(row[at]) for row in [list(head), *lines]) for at in range(len(head))]
     right = [bool(lines) and all(_is_number(row[at]) for row in lines) for at in range(len(head))]
@@ -106,7 +108,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def _is_number(text: str) -> bool:
-    return text.lstrip("-").replace(".", "", 1).replace(",", "").isdecimal()
+    return text == "-" or text.lstrip("-").replace(".", "", 1).replace(",", "").isdecimal()
 
 
 def fields(named: dict[str, Any], indent: str = "") -> str:
@@ -116,7 +118,7 @@ def fields(named: dict[str, Any], indent: str = "") -> str:
 
 
 def _value(name: str, value: Any) -> str:
-    if name == "time_ns" and isinstance(value, int):
+    if name in {"time_ns", "expire_time_ns"} and isinstance(value, int) and 0 < value < _YEAR_10000_NS:
         return f"{value}  ({time_text(value)})"
     return json.dumps(value, default=repr) if isinstance(value, dict | list) else str(value)
 

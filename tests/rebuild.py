@@ -1,19 +1,20 @@
 """Rebuilds a venue from its events alone: books, order states, balances, totals, trades, states and sessions.
 
 Invariants: it sees EVENT rows and their documents, never a command, and shares no code with the core or the naive
-model; it is right after each command's last event (in its midst, a market order's hold is not exact).
+model; it is right after each command's last event (in its midst, an order that comes in stands in its book already).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgpack
 
 from kk99 import batch, schema
-from kk99.schema import PPM, EventKind, Flag, OrderType, RejectCode, Side, TimeInForce
+from kk99.schema import EventKind, Flag, MarketState, OrderType, RejectCode, Side
+from tests.rebuilt_book import Instrument, Order, Place
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,52 +37,6 @@ ORDER_FIELDS = (
 NUMBER_NOT_TAKEN = {RejectCode.SESSION_UNKNOWN, RejectCode.SESSION_EPOCH_WRONG, RejectCode.CLIENT_SEQ_GAP}
 
 
-def _fee(amount: int, ppm: int) -> int:
-    return amount * ppm // PPM
-
-
-@dataclass
-class Order:
-    """A live order as its events tell."""
-
-    order_id: int
-    account_id: int
-    instrument_id: int
-    side: int
-    order_type: int
-    time_in_force: int
-    price_ticks: int
-    qty_lots: int
-    leaves_lots: int
-    hold_units: int
-    hold_ppm: int
-    client_id: tuple[int, int]
-    notional_units: int = 0
-
-    @property
-    def is_resting_kind(self) -> bool:
-        """Whether what is left of it stays in the book."""
-        return self.order_type == OrderType.LIMIT and self.time_in_force == TimeInForce.GTC
-
-    @property
-    def is_budget(self) -> bool:
-        """Whether it is bounded by money alone."""
-        return self.order_type == OrderType.MARKET and self.qty_lots == 0
-
-
-@dataclass
-class Instrument:
-    """An instrument, and for each side its prices with the order ids in time order."""
-
-    document: Document
-    base: int
-    quote: int
-    tick_lot_units: int
-    reference_price_ticks: int
-    state: int = 0
-    levels: dict[int, dict[int, list[int]]] = field(default_factory=lambda: {Side.BUY: {}, Side.SELL: {}})
-
-
 @dataclass
 class Session:
     """A session's open epoch and the last number that an event showed to be taken."""
@@ -96,6 +51,7 @@ class Rebuilt:
     def __init__(self) -> None:
         self.assets: dict[int, Document] = {}
         self.schedules: dict[str, Document] = {}
+        self.trading_schedules: dict[str, Document] = {}
         self.instruments: dict[int, Instrument] = {}
         self.accounts: dict[int, Document] = {}
         self.account_states: dict[int, int] = {}
@@ -107,6 +63,8 @@ class Rebuilt:
         self.withdrawn: defaultdict[int, int] = defaultdict(int)
         self.trades: dict[int, Event] = {}
         self.last: tuple[int, int] = (0, 0)
+        self.aggressors: list[int] = []
+        """The orders that came in last; the one that now trades is the last of them that is no exit."""
 
     def apply(self, events: batch.Events) -> None:
         """Take a batch of events, which must follow the last one without a gap."""
@@ -118,6 +76,8 @@ class Rebuilt:
             event: Event = dict(zip(EVENT_FIELDS, row.item(), strict=True))
             cause, index = event["cause_seq"], event["index"]
             assert (cause, index) in {(self.last[0], self.last[1] + 1), (self.last[0] + 1, 0)}, "a gap"
+            if cause != self.last[0]:
+                self.aggressors.clear()
             self.last = cause, index
             if EventKind.ASSET_DEFINED <= event["kind"] <= EventKind.TRADE_CORRECTED:
                 offset, size = event["document_offset"], event["document_size"]
@@ -146,16 +106,6 @@ class Rebuilt:
     def _plain(self, event: Event) -> None:
         """Take one event."""
         match event["kind"]:
-            case EventKind.ORDER_ACCEPTED:
-                self._accepted(event)
-            case EventKind.ORDER_REPLACED:
-                self._replaced(event)
-            case EventKind.ORDER_REDUCED:
-                order = self.orders[event["order_id"]]
-                order.qty_lots, order.leaves_lots = event["qty_lots"], event["leaves_lots"]
-                self._hold(order, event["amount_units"])
-            case EventKind.ORDER_CANCELED:
-                self._end(self.orders[event["order_id"]])
             case EventKind.TRADE:
                 self._trade(event)
             case EventKind.DEPOSITED:
@@ -167,7 +117,35 @@ class Rebuilt:
             case EventKind.SESSION_OPENED:
                 self.sessions[event["session_id"]] = Session(event["session_epoch"])
                 return
+            case EventKind.INDEX_PRICE_CHANGED:
+                self.instruments[event["instrument_id"]].index_price_ticks = event["price_ticks"]
+            case EventKind.MARKET_STATE_CHANGED:
+                self.instruments[event["instrument_id"]].enter_state(event)
+            case kind:
+                self._of_order(kind, event)
         self._number(event)
+
+    def _of_order(self, kind: int, event: Event) -> None:
+        """Take an event of one order's life."""
+        match kind:
+            case EventKind.ORDER_ACCEPTED:
+                self._accepted(event)
+            case EventKind.ORDER_DETAILS:
+                self._details(event)
+            case EventKind.ORDER_REPLACED:
+                self._replaced(event)
+            case EventKind.ORDER_TRIGGERED:
+                self._triggered(event)
+            case EventKind.ORDER_REDUCED:
+                self._reduced(event)
+            case EventKind.ORDER_RESIZED:
+                self._resized(event)
+            case EventKind.ORDER_REFRESHED:
+                order = self.orders[event["order_id"]]
+                order.shown_lots = event["display_qty_lots"]
+                self.instruments[order.instrument_id].to_the_back(order)
+            case EventKind.ORDER_CANCELED:
+                self._end(self.orders[event["order_id"]])
 
     def _number(self, event: Event) -> None:
         """Note that the command took its number, where the event says which."""
@@ -193,47 +171,107 @@ class Rebuilt:
         self.held[key] += amount - order.hold_units
         order.hold_units = amount
 
+    def _told_hold(self, order: Order, amount: int) -> None:
+        """Hold the amount that an event tells; from it follows the price at which a buy is held."""
+        self._hold(order, amount)
+        if not order.is_budget:
+            order.hold_price_ticks = self.instruments[order.instrument_id].hold_price(order, amount)
+
+    # Orders -----------------------------------------------------------------------------------------------------------
+
     def _accepted(self, event: Event) -> None:
         instrument = self.instruments[event["instrument_id"]]
         order = Order(
             **{name: event[name] for name in ORDER_FIELDS},
-            hold_units=0,
             hold_ppm=self._rates(instrument, event["account_id"]),
             client_id=(event["client_id_lo"], event["client_id_hi"]),
         )
         self.orders[order.order_id] = order
-        self._hold(order, event["amount_units"])
-        self._rest(order)
+        self._told_hold(order, event["amount_units"])
+        instrument.enter(order)
+        if not order.is_dormant:
+            self.aggressors.append(order.order_id)
 
-    def _rest(self, order: Order) -> None:
-        """Put an order at the back of its level; what trades at once is taken off again within the command."""
-        if order.is_resting_kind:
-            levels = self.instruments[order.instrument_id].levels[order.side]
-            levels.setdefault(order.price_ticks, []).append(order.order_id)
-
-    def _unrest(self, order: Order) -> None:
-        if order.is_resting_kind:
-            levels = self.instruments[order.instrument_id].levels[order.side]
-            levels[order.price_ticks].remove(order.order_id)
-            if not levels[order.price_ticks]:
-                del levels[order.price_ticks]
-
-    def _end(self, order: Order) -> None:
-        self._hold(order, 0)
-        self._unrest(order)
-        del self.orders[order.order_id]
+    def _details(self, event: Event) -> None:
+        order = self.orders[event["order_id"]]
+        instrument = self.instruments[order.instrument_id]
+        order.trigger, order.linked_order_id = event["trigger"], event["linked_order_id"]
+        order.expire_time_ns = event["expire_time_ns"]
+        if order.is_dormant or order.order_type == OrderType.BRACKET:
+            order.trigger_price_ticks = event["trigger_price_ticks"]
+        else:
+            order.display_qty_lots = event["display_qty_lots"]
+            order.shown_lots = min(order.display_qty_lots, order.leaves_lots)
+        if order.order_type == OrderType.BRACKET:
+            return
+        order.parent_order_id = event["parent_order_id"]
+        if order.parent_order_id and not order.is_dormant:  # an exit does not trade when it is armed
+            self.aggressors.remove(order.order_id)
+            instrument.remove(order)
+            if instrument.would_cross(order):
+                order.place = Place.APART
+            else:
+                instrument.put(order)
 
     def _replaced(self, event: Event) -> None:
         order = self.orders[event["order_id"]]
-        is_kept = event["flags"] & Flag.PRIORITY_KEPT
-        if not is_kept:
-            self._unrest(order)
-            order.price_ticks = event["price_ticks"]
-            order.hold_ppm = self._rates(self.instruments[order.instrument_id], order.account_id)
-            self._rest(order)
+        instrument = self.instruments[order.instrument_id]
+        meets = order.place == Place.BOOK and not event["flags"] & Flag.PRIORITY_KEPT
+        if meets:
+            instrument.remove(order)
+        order.price_ticks, order.client_id = event["price_ticks"], (event["client_id_lo"], event["client_id_hi"])
         order.qty_lots, order.leaves_lots = event["qty_lots"], event["leaves_lots"]
-        order.client_id = event["client_id_lo"], event["client_id_hi"]
-        self._hold(order, event["amount_units"])
+        order.shown_lots = min(order.shown_lots, order.leaves_lots)
+        if not event["flags"] & Flag.PRIORITY_KEPT:
+            for one in (order, self.orders.get(order.linked_order_id)):
+                if one is not None:
+                    one.hold_ppm = self._rates(instrument, order.account_id)
+        self._told_hold(order, event["amount_units"])
+        if meets:
+            instrument.put(order)
+            self.aggressors.append(order.order_id)
+
+    def _triggered(self, event: Event) -> None:
+        order = self.orders[event["order_id"]]
+        instrument = self.instruments[order.instrument_id]
+        for name in ("order_type", "time_in_force", "price_ticks", "qty_lots", "leaves_lots"):
+            setattr(order, name, event[name])
+        order.trigger = order.trigger_price_ticks = 0
+        self._told_hold(order, event["amount_units"])
+        instrument.put(order)
+        self.aggressors.append(order.order_id)
+
+    def _reduced(self, event: Event) -> None:
+        """Self-trade prevention: what comes in shows anew, what rests shows less."""
+        order = self.orders[event["order_id"]]
+        taken = order.leaves_lots - event["leaves_lots"]
+        order.qty_lots, order.leaves_lots = event["qty_lots"], event["leaves_lots"]
+        self._told_hold(order, event["amount_units"])
+        self._show_less(order, taken, comes_in=self.aggressors[-1:] == [order.order_id])
+
+    def _resized(self, event: Event) -> None:
+        order = self.orders[event["order_id"]]
+        grows = event["leaves_lots"] > order.leaves_lots
+        order.qty_lots, order.leaves_lots = event["qty_lots"], event["leaves_lots"]
+        self._told_hold(order, event["amount_units"])
+        if grows:
+            self.instruments[order.instrument_id].to_the_back(order)
+
+    def _end(self, order: Order) -> None:
+        self._hold(order, 0)
+        self.instruments[order.instrument_id].remove(order)
+        other = self.orders.get(order.linked_order_id)
+        if other is not None:
+            other.linked_order_id = 0
+        if order.order_id in self.aggressors:
+            self.aggressors.remove(order.order_id)
+        del self.orders[order.order_id]
+
+    def _show_less(self, order: Order, taken: int, *, comes_in: bool) -> None:
+        """What an iceberg shows after quantity was taken off it."""
+        is_uncross = self.instruments[order.instrument_id].state == MarketState.UNCROSSING
+        shown = order.display_qty_lots if comes_in else order.shown_lots - taken
+        order.shown_lots = min(order.shown_lots if is_uncross else shown, order.leaves_lots)
 
     def _trade(self, event: Event) -> None:
         """Both orders' leaves and holds, then the money."""
@@ -241,25 +279,20 @@ class Rebuilt:
         self.trades[event["trade_id"]] = trade
         instrument = self.instruments[event["instrument_id"]]
         trade["tick_lot_units"] = instrument.tick_lot_units
-        instrument.reference_price_ticks = event["price_ticks"]
+        instrument.reference_price_ticks = instrument.last_price_ticks = event["price_ticks"]
         notional = event["price_ticks"] * event["qty_lots"] * instrument.tick_lot_units
         for prefix in ("", "contra_"):
             order = self.orders[event[prefix + "order_id"]]
             order.leaves_lots = event[prefix + "leaves_lots"]
             order.notional_units += notional
-            self._hold(order, self._hold_left(order, instrument, notional + event["fee_units"]))
-            if order.leaves_lots == 0 and not order.is_budget:
+            if order.is_budget:
+                self._hold(order, order.hold_units - notional - event["fee_units"])
+                continue
+            self._hold(order, instrument.hold(order))
+            self._show_less(order, event["qty_lots"], comes_in=not prefix)
+            if order.leaves_lots == 0:
                 self._end(order)
         self._post(trade, 1)
-
-    def _hold_left(self, order: Order, instrument: Instrument, paid: int) -> int:
-        """An order's hold after a fill; a market buy's is what is left of it, until its end shows."""
-        if order.side == Side.SELL:
-            return order.leaves_lots * int(instrument.document["lot_units"])
-        if order.order_type == OrderType.MARKET:
-            return order.hold_units - paid
-        notional = order.price_ticks * order.leaves_lots * instrument.tick_lot_units
-        return notional + _fee(notional, order.hold_ppm)
 
     def _post(self, trade: Event, sign: int) -> None:
         """Post a trade's money, or (sign -1) post it back."""
@@ -302,8 +335,10 @@ class Rebuilt:
                 self.accounts[event["account_id"]] = document
             case EventKind.SESSION_DEFINED:
                 self.sessions[event["order_id"]] = Session()
+            case EventKind.TRADING_SCHEDULE_DEFINED:
+                self.trading_schedules[document["name"]] = document
             case EventKind.INSTRUMENT_STATE_CHANGED:
-                self.instruments[event["instrument_id"]].state = event["state"]
+                self.instruments[event["instrument_id"]].enter_state(event)
             case EventKind.ACCOUNT_STATE_CHANGED:
                 self.account_states[event["account_id"]] = event["state"]
             case EventKind.REFERENCE_PRICE_CHANGED:

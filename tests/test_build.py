@@ -6,18 +6,16 @@ import blake3
 import msgpack
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from kk99 import batch, build, schema
-from kk99.batch import Commands
+from kk99 import build, schema
 from kk99.directory import Directory
 from kk99.directory.decisions import Reject
 from kk99.errors import InputError
-from kk99.schema import CommandKind, Flag, OrderType, SelfTrade, Side, TimeInForce
+from kk99.schema import CommandKind, Flag, OrderType, SelfTrade, Side, TimeInForce, TrailUnit, TriggerSource
 
 WHO = {"actor": "operator", "reason": "test"}
 HASH = {text: build.client_id_hash(text) for text in ("one", "two")}
+NEW = {"account_id": 16, "instrument_id": 2, "side": 1, "qty_lots": 5, "time_in_force": 1}
 
 BUILT = [
     # what is built, its kind, its fields that are not zero
@@ -42,6 +40,102 @@ BUILT = [
         {
             "account_id": 16, "instrument_id": 2, "side": 1, "order_type": 1, "time_in_force": 3, "amount_units": 9,
             "self_trade": 4, "flags": 16 | 2, "client_id_lo": HASH["one"][0], "client_id_hi": HASH["one"][1],
+        },
+    ),
+    (
+        build.order_new(16, 2, 1, 50, 100, display_qty_lots=5, refill_qty_lots=7, expire_time_ns=1 << 60),
+        "ORDER_NEW",
+        NEW | {
+            "qty_lots": 50, "order_type": 2, "price_ticks": 100, "time_in_force": 6, "display_qty_lots": 5,
+            "refill_qty_lots": 7, "expire_time_ns": 1 << 60,
+        },
+    ),
+    (
+        build.order_new(16, 2, 1, 50, 100, min_qty_lots=5, time_in_force=TimeInForce.DAY),
+        "ORDER_NEW",
+        NEW | {"qty_lots": 50, "order_type": 2, "price_ticks": 100, "time_in_force": 0, "min_qty_lots": 5},
+    ),
+    (
+        build.stop(16, 2, 1, 5, 110),
+        "ORDER_NEW",
+        NEW | {"order_type": 3, "trigger": 1, "trigger_price_ticks": 110},
+    ),
+    (
+        build.stop_limit(16, 2, 1, 5, 110, 112, trigger=TriggerSource.INDEX, client_id="one"),
+        "ORDER_NEW",
+        NEW | {
+            "order_type": 4, "trigger": 4, "trigger_price_ticks": 110, "price_ticks": 112, "flags": 2,
+            "client_id_lo": HASH["one"][0], "client_id_hi": HASH["one"][1],
+        },
+    ),
+    (
+        build.if_touched(16, 2, 1, 5, 90, expire_time_ns=8, flags=Flag.CANCEL_ON_LOST),
+        "ORDER_NEW",
+        NEW | {
+            "order_type": 5, "trigger": 1, "trigger_price_ticks": 90, "time_in_force": 6, "expire_time_ns": 8,
+            "flags": 16,
+        },
+    ),
+    (
+        build.if_touched(16, 2, 1, 5, 90, 91, trigger=TriggerSource.ASK),
+        "ORDER_NEW",
+        NEW | {"order_type": 6, "trigger": 3, "trigger_price_ticks": 90, "price_ticks": 91},
+    ),
+    (
+        build.trailing(16, 2, 1, 5, 20),
+        "ORDER_NEW",
+        NEW | {"order_type": 7, "trigger": 1, "trail_unit": 1, "trail": 20},
+    ),
+    (
+        build.trailing(16, 2, 1, 5, 200, trail_unit=TrailUnit.BASIS_POINTS, limit_offset_ticks=3, self_trade=1),
+        "ORDER_NEW",
+        NEW | {"order_type": 8, "trigger": 1, "trail_unit": 2, "trail": 200, "price_ticks": 3, "self_trade": 1},
+    ),
+    (
+        build.oco(16, 2, 1, 5, 90, 110),
+        "ORDER_NEW",
+        NEW | {"order_type": 9, "price_ticks": 90, "trigger": 1, "trigger_price_ticks": 110},
+    ),
+    (
+        build.oco(16, 2, 1, 5, 90, 110, stop_limit_price_ticks=112, client_id="one", stop_client_id="two"),
+        "ORDER_NEW",
+        NEW | {
+            "order_type": 9, "price_ticks": 90, "trigger": 1, "trigger_price_ticks": 110,
+            "stop_limit_price_ticks": 112, "flags": 2, "client_id_lo": HASH["one"][0],
+            "client_id_hi": HASH["one"][1], "target_lo": HASH["two"][0], "target_hi": HASH["two"][1],
+        },
+    ),
+    (
+        build.bracket(16, 2, 1, 5, 100, take_profit_price_ticks=120, trigger_price_ticks=90),
+        "ORDER_NEW",
+        NEW | {
+            "order_type": 10, "price_ticks": 100, "trigger": 1, "trigger_price_ticks": 90,
+            "take_profit_price_ticks": 120,
+        },
+    ),
+    (
+        build.bracket(
+            16, 2, 1, 5, 0, take_profit_price_ticks=120, trigger_price_ticks=90, stop_limit_price_ticks=88,
+            trigger=TriggerSource.BID,
+        ),
+        "ORDER_NEW",
+        NEW | {
+            "order_type": 10, "time_in_force": 3, "trigger": 2, "trigger_price_ticks": 90,
+            "take_profit_price_ticks": 120, "stop_limit_price_ticks": 88,
+        },
+    ),
+    (
+        build.order_replace(16, 77, 5, 100, trigger_price_ticks=98),
+        "ORDER_REPLACE",
+        {"account_id": 16, "target_lo": 77, "qty_lots": 5, "price_ticks": 100, "trigger_price_ticks": 98},
+    ),
+    (build.index_price(2, 101), "INDEX_PRICE", {"instrument_id": 2, "price_ticks": 101}),
+    (
+        build.message_noted(16, 2, 1, 5, 100, state=3, order_id=77, client_id="one"),
+        "MESSAGE_NOTED",
+        {
+            "account_id": 16, "instrument_id": 2, "side": 1, "qty_lots": 5, "price_ticks": 100, "state": 3,
+            "target_lo": 77, "flags": 2, "client_id_lo": HASH["one"][0], "client_id_hi": HASH["one"][1],
         },
     ),
     (
@@ -75,18 +169,22 @@ BUILT = [
 ]  # fmt: skip
 
 TIER = {"maker_ppm": -1, "taker_ppm": 2}
+DAY = {"at_s": 28_800, "days": 31, "phase": "OPEN"}, {"at_s": 61_200, "days": 31, "phase": "CLOSED"}
 DEFINITIONS = [
+    (build.trading_schedule("days", DAY, **WHO), "TRADING_SCHEDULE_DEFINE"),
     (build.fee_schedule("fees", [TIER], 3, **WHO), "FEE_SCHEDULE_DEFINE"),
     (build.asset("KAU", 8, "fees", **WHO), "ASSET_DEFINE"),
     (build.asset("USD", 4, **WHO), "ASSET_DEFINE"),
     (
         build.instrument(
             "KAU/USD", "KAU", "USD", tick_units=100, lot_units=10**6, max_price_ticks=9, max_qty_lots=9, collar_ppm=5,
-            reference_price_ticks=7, **WHO,
+            reference_price_ticks=7, trading_schedule="days", **WHO,
         ),
         "INSTRUMENT_DEFINE",
     ),
     (build.instrument_change("KAU/USD", tick_step=3, max_qty_lots=8, **WHO), "INSTRUMENT_CHANGE"),
+    (build.market_group("all", level_1_ppm=60_000, **WHO), "MARKET_GROUP_DEFINE"),
+    (build.breaker("KAU/USD", move_ppm=90_000, group="all", **WHO), "BREAKER_DEFINE"),
     (build.account("alice-1", "alice", **WHO), "ACCOUNT_DEFINE"),
     (build.account("alice-2", "alice", "desk", 5, **WHO), "ACCOUNT_DEFINE"),
     (build.account_change("alice-1", group="desk", **WHO), "ACCOUNT_CHANGE"),
@@ -182,7 +280,7 @@ class TestColdRows:
             def digest(self, length):
                 return bytes(length)
 
-        monkeypatch.setattr(build.blake3, "blake3", Zeros)
+        monkeypatch.setattr(blake3, "blake3", Zeros)
         assert build.client_id_hash("x") == (1, 0)
 
     @pytest.mark.parametrize("text", ["x" * 37, "é" * 19, "a\0", "\ud800"])
@@ -210,135 +308,3 @@ class TestColdRows:
         """An unknown field, a wrong type or a number too large is an InputError."""
         with pytest.raises(InputError):
             build.cold_row(**fields)
-
-
-class TestManyRows:
-    """Arrays as fields."""
-
-    def test_arrays_make_rows(self):
-        """One number goes to all rows, an array gives each its own."""
-        rows = build.order_new(16, 1, np.array([1, 2, 1], np.int8), np.arange(1, 4), price_ticks=100).rows
-        assert rows["side"].tolist() == [1, 2, 1]
-        assert rows["qty_lots"].tolist() == [1, 2, 3]
-        assert rows["price_ticks"].tolist() == [100] * 3
-
-    def test_an_array_of_nothing_makes_no_rows(self):
-        """No numbers, no rows."""
-        assert len(build.deposit(np.zeros(0, np.int64), 1, 5).rows) == 0
-
-    def test_different_lengths_are_refused(self):
-        """Arrays that don't go together are an InputError."""
-        with pytest.raises(InputError, match="lengths"):
-            build.deposit(np.array([16, 17]), 1, np.array([1, 2, 3]))
-
-    @pytest.mark.parametrize(
-        "value",
-        [2**31, -(2**31) - 1, 2**70, 1.0, "1", None, np.array([2**31]), np.array([1.0]), np.array([[1]])],
-    )  # fmt: skip
-    def test_what_a_field_cannot_hold_is_refused(self, value):
-        """Nothing wraps and nothing is rounded."""
-        with pytest.raises(InputError, match="account_id"):
-            build.mass_cancel(value)
-
-    def test_unsigned_arrays_do_not_wrap(self):
-        """An unsigned number above int64 is refused, not turned negative."""
-        with pytest.raises(InputError, match="qty_lots"):
-            build.order_new(16, 1, 1, np.array([2**63], np.uint64), 1)
-
-    @given(st.integers(-(2**63), 2**63 - 1))
-    def test_hostile_numbers_reach_the_core(self, number):
-        """Any int64 can be built: to refuse it is the core's business."""
-        assert build.deposit(16, 1, number).rows["amount_units"][0] == number
-
-
-class TestBatch:
-    """Joining and numbering."""
-
-    def test_documents_and_cold_rows_stay_with_their_rows(self):
-        """In the joined batch each row finds its own document, and cold rows are in order."""
-        first = build.batch_of(
-            [build.asset("A", 1, **WHO), build.order_cancel(16, 7, client_id="one"), build.session("s")]
-        )
-        second = build.batch_of(
-            [build.order_cancel(16, 8, client_id="two"), build.deposit(16, 1, 5), build.session("t")]
-        )
-        joined = batch.decode_commands(build.batch_of([first, build.clock().rows, second]).encode())
-        assert joined.rows.dtype == schema.COMMAND
-        assert joined.rows["kind"].tolist() == [
-            CommandKind.ASSET_DEFINE, CommandKind.ORDER_CANCEL, CommandKind.SESSION_DEFINE, CommandKind.CLOCK,
-            CommandKind.ORDER_CANCEL, CommandKind.DEPOSIT, CommandKind.SESSION_DEFINE,
-        ]  # fmt: skip
-        names = [msgpack.unpackb(document_of(joined, index))["name"] for index in (0, 2, 6)]
-        assert names == ["A", "s", "t"]
-        assert joined.cold["client_id"].tolist() == [b"one", b"two"]
-
-    def test_joining_changes_nothing_that_was_given(self):
-        """The items are as they were, also read-only ones."""
-        item = batch.decode_commands(build.session("s").encode())
-        joined = build.batch_of([build.session("r"), item])
-        assert item.rows["document_offset"][0] == 0
-        assert joined.rows["document_offset"][1] == len(build.session("r").tail)
-
-    def test_expiry_of_an_order_is_not_moved(self):
-        """Only documents move; the same bytes of an order's row are its expiry."""
-        rows = build.order_new(16, 1, 1, 5, 100).rows
-        rows["expire_time_ns"] = 12_345
-        assert build.batch_of([build.session("r"), rows]).rows["expire_time_ns"][1] == 12_345
-
-    def test_nothing_makes_an_empty_batch(self):
-        """No items, no rows."""
-        assert len(build.batch_of([]).rows) == 0
-
-    def test_stamp_numbers_a_copy(self):
-        """Sequences follow one another, time is one or each its own, and what was given stays."""
-        plain = build.deposit(16, 1, np.arange(1, 4))
-        stamped = build.stamp(plain, 7, 1_000)
-        assert stamped.rows["seq"].tolist() == [7, 8, 9]
-        assert stamped.rows["time_ns"].tolist() == [1_000] * 3
-        assert plain.rows["seq"].tolist() == [0] * 3
-        assert build.stamp(plain, 7, np.array([1, 2, 2])).rows["time_ns"].tolist() == [1, 2, 2]
-
-    def test_a_session_counts_its_commands(self):
-        """Session, epoch and client sequences are filled in, on a copy."""
-        plain = build.batch_of([build.session_open(3, 2), build.deposit(16, 1, np.arange(1, 3))])
-        sent = build.for_session(plain, 3, 2, 0)
-        assert sent.rows["client_seq"].tolist() == [0, 1, 2]
-        assert sent.rows["session_id"].tolist() == [3] * 3
-        assert sent.rows["session_epoch"].tolist() == [2] * 3
-        assert plain.rows["client_seq"].tolist() == [0] * 3
-
-    @given(st.lists(st.integers(0, 4), max_size=12))
-    def test_any_batch_decodes(self, choices):
-        """Whatever is joined is a frame that decodes to the same bytes."""
-        items = [
-            build.order_new(16, 1, 1, 5, 100),
-            build.order_cancel(16, 7, client_id="one"),
-            build.session("s"),
-            build.deposit(16, 1, np.arange(3)),
-            Commands(build.new_rows(0), np.zeros(0, schema.COLD)),
-        ]
-        joined = build.batch_of(items[choice] for choice in choices)
-        decoded = batch.decode_commands(joined.encode())
-        assert decoded.rows.tobytes() == joined.rows.tobytes()
-        assert decoded.cold.tobytes() == joined.cold.tobytes()
-        for index in np.flatnonzero(decoded.rows["kind"] == CommandKind.SESSION_DEFINE):
-            assert msgpack.unpackb(document_of(decoded, index)) == {"name": "s"}
-
-
-class TestDocument:
-    """Any fields as a document."""
-
-    def test_longest_document(self):
-        """DOCUMENT_BYTES_MAX bytes are built, one more is an InputError."""
-        room = schema.DOCUMENT_BYTES_MAX - len(msgpack.packb({"x": "y" * 300})) + 300
-        built = build.document(CommandKind.SESSION_DEFINE, {"x": "y" * room})
-        assert built.rows["document_size"][0] == schema.DOCUMENT_BYTES_MAX
-        assert batch.decode_commands(built.encode()).tail == built.tail
-        with pytest.raises(InputError, match="longer"):
-            build.document(CommandKind.SESSION_DEFINE, {"x": "y" * (room + 1)})
-
-    @pytest.mark.parametrize("value", [object(), 2**64, -(2**63) - 1, "\ud800"])
-    def test_what_msgpack_cannot_hold_is_refused(self, value):
-        """Such a value is an InputError."""
-        with pytest.raises(InputError, match="hold"):
-            build.document(CommandKind.SESSION_DEFINE, {"x": value})

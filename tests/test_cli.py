@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -98,39 +97,6 @@ def test_convert_wants_the_name_of_a_recording(capsys, tmp_path):
 
 
 # Reference pages ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("fields", "common", "row", "kinds"),
-    [
-        (docs.COMMAND_FIELDS, docs.COMMAND_COMMON, schema.COMMAND, schema.CommandKind),
-        (docs.EVENT_FIELDS, docs.EVENT_COMMON, schema.EVENT, schema.EventKind),
-    ],
-)
-def test_fields_of_each_kind_are_the_schemas(fields, common, row, kinds):
-    """Every kind has its fields declared, and each is a field of the row, named once."""
-    assert list(fields) == list(kinds)
-    for text in fields.values():
-        names = text.split() + common.split()
-        assert set(names) <= set(row.fields)
-        assert len(set(names)) == len(names)
-
-
-def test_no_kind_uses_two_names_of_one_place():
-    """Within a kind no two fields overlap, but an asset or an instrument in a reject."""
-    for fields, common, row in (
-        (docs.COMMAND_FIELDS, docs.COMMAND_COMMON, schema.COMMAND),
-        (docs.EVENT_FIELDS, docs.EVENT_COMMON, schema.EVENT),
-    ):
-        for kind, text in fields.items():
-            names = [
-                name for name in text.split() + common.split() if name != "asset_id" or "instrument_id" not in text
-            ]
-            spans = sorted(
-                (row.fields[name][1], row.fields[name][1] + row.fields[name][0].itemsize, name) for name in names
-            )
-            for (_, end, one), (start, _, other) in pairwise(spans):
-                assert end <= start, f"{kind.name}: {one} and {other}"
 
 
 def test_shipped_pages_are_up_to_date():

@@ -18,7 +18,18 @@ from kk99.bench.options import Options
 if TYPE_CHECKING:
     from kk99.bench.results import Result
 
-BENCHES: Final = ("core", "journal", "snapshot", "replay", "memory", "startup", "recover", "engine")
+BENCHES: Final = (
+    "core",
+    "triggers",
+    "auction",
+    "journal",
+    "snapshot",
+    "replay",
+    "memory",
+    "startup",
+    "recover",
+    "engine",
+)
 ALL: Final = "all"
 _WIDTH: Final = 140
 

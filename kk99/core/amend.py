@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from kk99 import schema
-from kk99.core import entry, index, ladder, ledger, matching, orders, output
+from kk99.core import ending, entry, extras, index, ladder, ledger, linked, matching, orders, output, revise, triggers
 from kk99.core import layout as lay
-from kk99.core.memory import high, inlined, kernel, load, low, pair, store
+from kk99.core.copying import touch
+from kk99.core.memory import high, inlined, kernel, load, low, store
 from kk99.schema import RejectCode as R
 
 BY_CLIENT_ID = schema.Flag.TARGET_CLIENT_ID.value
 QTY_IS_LEAVES = schema.Flag.QTY_IS_LEAVES.value
 POST_ONLY = schema.Flag.POST_ONLY.value
-REPLACE_FLAGS = (schema.Flag.TARGET_CLIENT_ID | schema.Flag.QTY_IS_LEAVES | schema.Flag.HAS_COLD).value
+REPLACE_FLAGS = revise.REPLACE_FLAGS
+CALL = schema.MarketState.CALL.value
 PRIORITY_KEPT = schema.Flag.PRIORITY_KEPT.value
 E_REPLACED = schema.EventKind.ORDER_REPLACED.value
 R_REQUESTED = schema.CancelReason.REQUESTED.value
@@ -38,7 +40,17 @@ def order_cancel(m: Any, c: Any, at: int) -> None:
     if code != 0:
         output.reject(m, c, at, code)
     else:
-        orders.cancel_resting(m, slot, R_REQUESTED)
+        instrument_id = high(load(m, lay.order(slot) + lay.O_OWNER))
+        ending.cancel(m, slot, R_REQUESTED)
+        triggers.settle_watched(m, instrument_id)
+
+
+@inlined
+def check_market(m: Any, instrument_at: int, terms: int) -> int:
+    """Return why a market takes no replace of an order with such terms, or 0."""
+    if load(m, instrument_at + lay.I_STATE) == CALL and (terms >> 32) & POST_ONLY == 0:
+        return 0
+    return entry.check_market(m, instrument_at)
 
 
 @kernel
@@ -50,11 +62,11 @@ def _check_replace(m: Any, c: Any, at: int, slot: int) -> int:
     side = (kinds >> 8) & 0xFF
     if side != 0 and side != load(m, order_at + lay.O_TERMS) & 0xFF:
         return R.SIDE_INVALID.value
-    if (kinds >> 40) & 0xFF & ~REPLACE_FLAGS != 0:
+    if (kinds >> 40) & 0xFF & ~REPLACE_FLAGS != 0 or load(c, at + entry.C_TRIGGER) != 0:
         return R.FLAGS_INVALID.value
-    code = entry.check_reserved(c, at, 0)
+    code = entry.check_reserved(c, at)
     if code == 0:
-        code = entry.check_market(m, instrument_at)
+        code = check_market(m, instrument_at, load(m, order_at + lay.O_TERMS))
     price = load(c, at + output.C_PRICE)
     if code == 0:
         code = entry.check_limit_price(m, instrument_at, price)
@@ -84,6 +96,9 @@ def order_replace(m: Any, c: Any, at: int) -> None:
         code = entry.check_active(m, account_id)
     if code == 0:
         slot = _target(m, c, at)
+        if slot != 0 and extras.is_special(m, lay.order(slot)):
+            revise.order_replace(m, c, at, slot)
+            return
         code = R.ORDER_UNKNOWN.value if slot == 0 else _check_replace(m, c, at, slot)
     if code != 0:
         output.reject(m, c, at, code)
@@ -102,13 +117,10 @@ def order_replace(m: Any, c: Any, at: int) -> None:
         leaves = qty - (load(m, order_at + lay.O_QTY) - old_leaves)
     kept = price == old_price and leaves <= old_leaves
     rates = load(m, order_at + lay.O_RATES)
-    taker_ppm = 0
-    old_hold = ledger.order_hold(m, instrument_at, side, old_price, old_leaves, high(rates))
+    old_hold = ledger.order_hold(m, instrument_at, side, old_price, old_leaves, ledger.hold_ppm(rates))
     if not kept:
-        today = entry.rates_of(m, instrument_at, account_id)
-        taker_ppm = high(today)
-        rates = pair(low(today), max(low(today), taker_ppm, 0))
-    held = ledger.order_hold(m, instrument_at, side, price, leaves, high(rates))
+        rates = linked.rates_of(m, instrument_at, account_id)
+    held = ledger.order_hold(m, instrument_at, side, price, leaves, ledger.hold_ppm(rates))
     balance_slot = low(load(m, order_at + lay.O_BALANCES))
     client_lo = load(c, at + output.C_CLIENT_LO)
     client_hi = load(c, at + output.C_CLIENT_HI)
@@ -119,34 +131,25 @@ def order_replace(m: Any, c: Any, at: int) -> None:
         code = R.FUNDS_INSUFFICIENT.value
     elif (terms >> 32) & POST_ONLY != 0 and matching.crosses(m, lay.book(instrument_id, 3 - side), side, price):
         code = R.POST_ONLY_CROSSES.value
-    elif not kept and entry.full(m):
+    elif not kept and linked.full(m, 1):
         code = R.ORDERS_FULL.value
     if code != 0:
         output.reject(m, c, at, code)
         return
+    touch(m, order_at)
     ledger.hold(m, balance_slot, held - old_hold)
     if renamed:
-        _rename(m, slot, client_lo, client_hi)
+        revise.rename(m, slot, client_lo, client_hi)
     store(m, order_at + lay.O_QTY, load(m, order_at + lay.O_QTY) - old_leaves + leaves)
     if kept:
         store(m, order_at + lay.O_LEAVES, leaves)
-        entry.accepted(m, E_REPLACED, order_at, PRIORITY_KEPT, held)
+        linked.accepted(m, E_REPLACED, order_at, PRIORITY_KEPT, held)
+        triggers.settle_watched(m, instrument_id)
         return
     ladder.remove(m, lay.book(instrument_id, side), side, slot)
     store(m, order_at + lay.O_PRICE, price)
     store(m, order_at + lay.O_LEAVES, leaves)
     store(m, order_at + lay.O_RATES, rates)
-    store(m, lay.S_TAKER_PPM, taker_ppm)
-    entry.accepted(m, E_REPLACED, order_at, 0, held)
-    entry.aggress(m, slot, price, 0, linked=True)
-
-
-@inlined
-def _rename(m: Any, slot: int, client_lo: int, client_hi: int) -> None:
-    """Give a live order another client id; the old one is ended."""
-    order_at = lay.order(slot)
-    if load(m, order_at + lay.O_CLIENT_LO) != 0 or load(m, order_at + lay.O_CLIENT_HI) != 0:
-        index.end_order(m, slot)
-    store(m, order_at + lay.O_CLIENT_LO, client_lo)
-    store(m, order_at + lay.O_CLIENT_HI, client_hi)
-    index.add_order(m, slot)
+    linked.accepted(m, E_REPLACED, order_at, 0, held)
+    entry.aggress(m, slot, price, price, 0, 0)
+    triggers.settle_watched(m, instrument_id)

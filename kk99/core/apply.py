@@ -9,10 +9,26 @@ from __future__ import annotations
 from typing import Any
 
 from kk99 import schema
-from kk99.core import amend, entry, index, ladder, ledger, matching, money, operate, orders, output, work
+from kk99.core import (
+    advanced,
+    amend,
+    entry,
+    extras,
+    index,
+    ladder,
+    ledger,
+    matching,
+    money,
+    notes,
+    operate,
+    orders,
+    output,
+    triggers,
+    work,
+)
 from kk99.core import layout as lay
+from kk99.core.memory import add, high, inlined, kernel, load, low, pair, prefetch, store, store_high, store_low
 from kk99.core.memory import entry as compiled
-from kk99.core.memory import high, inlined, kernel, load, low, pair, prefetch, store, store_low
 from kk99.schema import CommandKind as K
 from kk99.schema import RejectCode as R
 
@@ -35,8 +51,10 @@ K_ORDER_CANCEL = K.ORDER_CANCEL.value
 K_MASS_CANCEL = K.MASS_CANCEL.value
 K_DEPOSIT = K.DEPOSIT.value
 K_WITHDRAW = K.WITHDRAW.value
+K_INDEX_PRICE = K.INDEX_PRICE.value
+K_MESSAGE_NOTED = K.MESSAGE_NOTED.value
 K_FIRST_DOCUMENT = schema.FIRST_DOCUMENT_KIND.value
-K_LAST = K.TRADE_CORRECT.value
+K_LAST = K.MARKET_GROUP_DEFINE.value
 K_INSTRUMENT_STATE = K.INSTRUMENT_STATE.value
 K_ACCOUNT_STATE = K.ACCOUNT_STATE.value
 K_REFERENCE_PRICE = K.REFERENCE_PRICE.value
@@ -124,13 +142,23 @@ def _fetch_buckets(m: Any, c: Any, at: int) -> None:
         index.prefetch_order(m, _hash_at(m, c, at, output.C_CLIENT_LO))
         prefetch(m, lay.ACCOUNTS + (high(owner) & ACCOUNT_MASK) * lay.ACCOUNT_WORDS)
         index.prefetch_balance(m, _held_balance(m, kinds, owner))
-        ladder.prefetch_leaf(m, _book_guess(kinds, owner), load(c, at + output.C_PRICE))
+        ladder.prefetch_leaf(m, _book_guess(kinds, owner), _price_guess(c, at, kinds))
 
 
 @inlined
 def _book_guess(kinds: int, owner: int) -> int:
     """Return the place of the book that a new order names, of whatever instrument: only for prefetching."""
+    if (kinds >> 16) & 0xFF > entry.LIMIT:
+        source = (((kinds >> 56) - 1) & 3) + 1
+        number = triggers.book_number(source, (kinds >> 8) & 0xFF, (kinds >> 16) & 0xFF)
+        return lay.TRIGGERS + ((low(owner) & INSTRUMENT_MASK) * 9 + number) * lay.BOOK_WORDS
     return lay.BOOKS + ((low(owner) & INSTRUMENT_MASK) * 2 + ((kinds >> 8) & 0xFF == SELL)) * lay.BOOK_WORDS
+
+
+@inlined
+def _price_guess(c: Any, at: int, kinds: int) -> int:
+    """Return the price at which a new order will stand; any price, only for prefetching."""
+    return load(c, at + entry.C_TRIGGER) if (kinds >> 16) & 0xFF > entry.LIMIT else load(c, at + output.C_PRICE)
 
 
 @inlined
@@ -152,7 +180,7 @@ def _fetch_records(m: Any, c: Any, at: int) -> None:
         prefetch(m, lay.BALANCES + index.first_balance(m, _held_balance(m, kinds, owner)) * lay.BALANCE_WORDS)
         account_at = lay.ACCOUNTS + (high(owner) & ACCOUNT_MASK) * lay.ACCOUNT_WORDS
         prefetch(m, lay.ORDERS + high(load(m, account_at + lay.C_LIST)) * lay.ORDER_WORDS + 8)
-        level = ladder.level_guess(m, _book_guess(kinds, owner), load(c, at + output.C_PRICE))
+        level = ladder.level_guess(m, _book_guess(kinds, owner), _price_guess(c, at, kinds))
         prefetch(m, lay.LEVELS + level * lay.LEVEL_WORDS)
 
 
@@ -164,21 +192,24 @@ def _fetch_neighbours(m: Any, c: Any, at: int) -> None:
     """
     kinds = load(c, at + output.C_KINDS)
     if kinds & 0xFF == K_ORDER_NEW:
-        level = ladder.level_guess(m, _book_guess(kinds, load(c, at + output.C_OWNER)), load(c, at + output.C_PRICE))
+        price = _price_guess(c, at, kinds)
+        level = ladder.level_guess(m, _book_guess(kinds, load(c, at + output.C_OWNER)), price)
         prefetch(m, lay.ORDERS + high(load(m, lay.LEVELS + level * lay.LEVEL_WORDS + lay.V_QUEUE)) * lay.ORDER_WORDS)
         return
     order_at = lay.ORDERS + _target_guess(m, c, at) * lay.ORDER_WORDS
     if load(m, order_at + lay.O_ID) <= 0:
         return
     if kinds & 0xFF == K_ORDER_CANCEL:
-        index.prefetch_order(m, load(m, order_at + lay.O_HASH))
-        index.prefetch_closed(m, load(m, order_at + lay.O_HASH))
+        index.prefetch_order(m, low(load(m, order_at + lay.O_HASH)))
+        index.prefetch_closed(m, low(load(m, order_at + lay.O_HASH)))
     queue = load(m, order_at + lay.O_QUEUE)
     links = load(m, order_at + lay.O_LIST)
     prefetch(m, lay.ORDERS + low(queue) * lay.ORDER_WORDS)
     prefetch(m, lay.ORDERS + high(queue) * lay.ORDER_WORDS)
     prefetch(m, lay.ORDERS + low(links) * lay.ORDER_WORDS + 8)
     prefetch(m, lay.ORDERS + high(links) * lay.ORDER_WORDS + 8)
+    if load(m, order_at + lay.O_TERMS) & lay.SPECIAL != 0:
+        prefetch(m, lay.EXTRAS + high(load(m, order_at + lay.O_HASH)) * lay.EXTRA_WORDS)
     prefetch(m, lay.LEVELS + low(load(m, order_at + lay.O_LEVEL)) * lay.LEVEL_WORDS)
     prefetch(m, lay.BALANCES + low(load(m, order_at + lay.O_BALANCES)) * lay.BALANCE_WORDS)
     prefetch(m, lay.ACCOUNTS + low(load(m, order_at + lay.O_OWNER)) * lay.ACCOUNT_WORDS)
@@ -198,7 +229,10 @@ def _dispatch(m: Any, c: Any, at: int, kind: int) -> None:
     if kind == K_ORDER_REPLACE:
         amend.order_replace(m, c, at)
     elif kind == K_ORDER_NEW:
-        entry.order_new(m, c, at)
+        if entry.is_plain(m, c, at):
+            entry.order_new(m, c, at)
+        else:
+            advanced.order_new(m, c, at)
     elif kind == K_ORDER_CANCEL:
         amend.order_cancel(m, c, at)
     elif kind == K_MASS_CANCEL:
@@ -207,6 +241,10 @@ def _dispatch(m: Any, c: Any, at: int, kind: int) -> None:
         money.deposit(m, c, at)
     elif kind == K_WITHDRAW:
         money.withdraw(m, c, at)
+    elif kind == K_INDEX_PRICE:
+        notes.index_price(m, c, at)
+    elif kind == K_MESSAGE_NOTED:
+        notes.message_noted(m, c, at)
     elif kind == K_SESSION_OPEN:
         output.simple(m, E_SESSION_OPENED, 0, 0, 0, 0, 0)
     elif low(load(c, at + C_SESSION)) != 0:
@@ -231,6 +269,8 @@ def _begin(m: Any, c: Any, at: int, seq: int, kind: int) -> None:
     store(m, lay.S_COMMAND_KIND, (kind if kind < 128 else kind - 256) << 56)
     store(m, lay.S_CLIENT_SEQ, load(c, at + C_CLIENT_SEQ))
     store(m, lay.S_SESSION, load(c, at + C_SESSION))
+    store(m, lay.S_PATH_FIRST, 0)
+    store(m, lay.S_ROUND, 0)
     if work.pending(m):
         work.work_on(m)
 
@@ -264,6 +304,8 @@ def apply_rows(m: Any, c: Any, start: int, count: int) -> int:
                 store(m, lay.S_STOP, lay.STOP_DOCUMENT)
                 break
             _dispatch(m, c, at, kind)
+        if work.is_busy(m) or load(m, lay.S_ROUND) != 0:
+            work.work_on(m)
         row += 1
     return row
 
@@ -285,6 +327,8 @@ def resolve(m: Any, c: Any, row: int, code: int) -> int:
     if code != 0:
         output.reject(m, c, at, code)
         return 0
+    if (kind == K_INSTRUMENT_STATE and work.is_busy(m)) or load(m, lay.S_ROUND) != 0:
+        work.work_on(m)
     return 1
 
 
@@ -310,6 +354,10 @@ def rebuild(m: Any, c: Any) -> int:
     ended = load(m, lay.HEADER + lay.H_CLOSED)
     for position in range(max(0, ended - schema.CLIENT_ID_WINDOW), ended):
         index.readd_closed(m, position, ended)
+    for extra in range(1, load(m, lay.HEADER + lay.H_EXTRA_TOP) + 1):
+        owner = load(m, lay.extra(extra) + lay.X_ORDER)
+        if owner > 0:
+            store_high(m, lay.order(owner) + lay.O_HASH, extra)
     found = 0
     for slot in range(1, load(m, lay.HEADER + lay.H_ORDER_TOP) + 1):
         at = lay.order(slot)
@@ -320,16 +368,33 @@ def rebuild(m: Any, c: Any) -> int:
         if load(m, at + lay.O_CLIENT_LO) != 0 or load(m, at + lay.O_CLIENT_HI) != 0:
             index.add_order(m, slot)
         side = load(m, at + lay.O_TERMS) & 0xFF
-        book_at = lay.book(high(load(m, at + lay.O_OWNER)), side)
-        level_slot = ladder.level_at(m, book_at, side, load(m, at + lay.O_PRICE))
-        level_at = lay.level(level_slot)
-        store_low(m, at + lay.O_LEVEL, level_slot)
-        queue = load(m, level_at + lay.V_QUEUE)
-        links = load(m, at + lay.O_QUEUE)
-        first = slot if high(links) == 0 else low(queue)
-        last = slot if low(links) == 0 else high(queue)
-        store(m, level_at + lay.V_QUEUE, pair(first, last))
+        instrument_id = high(load(m, at + lay.O_OWNER))
+        if not extras.is_special(m, at):
+            _requeue(m, slot, lay.book(instrument_id, side), side, load(m, at + lay.O_PRICE))
+            continue
+        number = extras.place_of(m, extras.of(m, at)) - lay.P_BOOK
+        if number >= 0:
+            price = triggers.queue_price(m, at, number)
+            _requeue(m, slot, lay.trigger_book(instrument_id, number), triggers.direction(number), price)
+        elif extras.place_of(m, extras.of(m, at)) == lay.P_RESTING:
+            _requeue(m, slot, lay.book(instrument_id, side), side, extras.resting_price(m, at))
+        else:
+            add(m, lay.S_LEVELS, 1)
     return found
+
+
+@inlined
+def _requeue(m: Any, slot: int, book_at: int, side: int, price: int) -> None:
+    """Put an order back at its level of a book, as its links say."""
+    at = lay.order(slot)
+    level_slot = ladder.level_at(m, book_at, side, price)
+    level_at = lay.level(level_slot)
+    store_low(m, at + lay.O_LEVEL, level_slot)
+    queue = load(m, level_at + lay.V_QUEUE)
+    links = load(m, at + lay.O_QUEUE)
+    first = slot if high(links) == 0 else low(queue)
+    last = slot if low(links) == 0 else high(queue)
+    store(m, level_at + lay.V_QUEUE, pair(first, last))
 
 
 @compiled

@@ -5,16 +5,20 @@ Every function takes the state and plain numbers that the directory has checked.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from kk99 import schema
-from kk99.core import apply
+from kk99.core import apply, phases, watching
+from kk99.core import breaker_layout as bl
 from kk99.core import layout as lay
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kk99.core.state import State
+
+
+SECOND_NS: Final = 1_000_000_000
 
 
 def _pair(first: int, second: int) -> int:
@@ -44,10 +48,24 @@ def schedule(state: State, number: int, burn_ppm: int, tiers: Sequence[tuple[int
     _count(state, lay.H_SCHEDULES, number)
 
 
+def trading_schedule(state: State, number: int, listed: Sequence[tuple[int, int, int, int]]) -> None:
+    """Write a trading schedule: (second of the day, days, market state, purpose of a call) of each phase."""
+    at = lay.TRADING + number * lay.TRADING_WORDS
+    words = [
+        at_s | days << phases.PHASE_DAYS_SHIFT | to << phases.PHASE_STATE_SHIFT | purpose << phases.PHASE_PURPOSE_SHIFT
+        for at_s, days, to, purpose in listed
+    ]
+    state.words[at : at + lay.TRADING_WORDS] = [len(words), *words] + [0] * (lay.TRADING_WORDS - 1 - len(words))
+    _count(state, lay.H_TRADING_SCHEDULES, number)
+
+
 def instrument(state: State, number: int, *, base: int, quote: int, tick_lot_units: int, lot_units: int) -> None:
     """Write a new instrument's assets and units; its limits follow with `limits`."""
     at = lay.INSTRUMENTS + number * lay.INSTRUMENT_WORDS
     state.words[at : at + 5] = (schema.MarketState.PRE_OPEN, base, quote, tick_lot_units, lot_units)
+    state.words[at + lay.I_BAND_HIGH] = lay.NEVER_UP
+    for book in range(lay.TRIGGER_BOOKS):
+        state.words[at + lay.I_TRIGGERS + book] = lay.NEVER_UP if book % 2 else lay.NEVER_DOWN
     _count(state, lay.H_INSTRUMENTS, number)
 
 
@@ -65,9 +83,47 @@ def limits(state: State, number: int, limit: Any, reference_price_ticks: int | N
         limit.collar_ppm,
     )
     state.words[at + lay.I_SCHEDULE] = limit.schedule_number
+    phases.give_schedule(state.handle, state.handle, number, limit.trading_number)
     if reference_price_ticks is not None:
         state.words[at + lay.I_REFERENCE] = reference_price_ticks
     apply.refresh_collar(state.handle, state.handle, number)
+
+
+def breaker(state: State, one: Any, instrument_id: int, other_id: int, group_number: int) -> None:
+    """Write an instrument's circuit breaker (the directory's record of it), which follows it from now on."""
+    at = lay.BREAKERS + one.number * lay.BREAKER_WORDS
+    state.words[at : at + bl.B_EXTEND_NS + 1] = (
+        instrument_id,
+        one.move_ppm,
+        one.move_window_s * SECOND_NS // schema.MOVE_SLOTS,
+        one.spread_ppm,
+        one.spread_s * SECOND_NS,
+        one.volume_ratio_ppm,
+        one.volume_window_s * SECOND_NS,
+        one.static_band_ppm,
+        one.dynamic_band_ppm,
+        one.index_silence_s,
+        one.index_silence_halts,
+        other_id,
+        one.correlation_min_ppm,
+        one.correlation_samples,
+        one.correlation_s * SECOND_NS,
+        one.stress_s * SECOND_NS,
+        one.stress_step,
+        group_number,
+        one.cancel_only_s * SECOND_NS,
+        one.call_s * SECOND_NS,
+        one.extend_s * SECOND_NS,
+    )
+    _count(state, lay.H_BREAKERS, one.number)
+    watching.define(state.handle, state.handle, instrument_id, one.number)
+
+
+def market_group(state: State, number: int, levels: tuple[int, int, int], halt_s: int) -> None:
+    """Write the levels at which a market group halts, in millionths, and for how long."""
+    at = lay.GROUPS + number * lay.GROUP_WORDS
+    state.words[at : at + bl.G_HALT_NS + 1] = (*levels, halt_s * SECOND_NS)
+    _count(state, lay.H_MARKET_GROUPS, number)
 
 
 def account(state: State, number: int, group_number: int, tier: int) -> None:

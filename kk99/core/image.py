@@ -1,8 +1,12 @@
 """Event rows made by Python: answers to documents, and images of the whole state.
 
-An image holds, in this order: every document with its number, market, reference and account states, totals and
-balances, orders in price-time order within each side, sessions. All rows have the sequence of the image as cause
-and rise in index.
+An image holds, in this order: every document with its number; markets with their states, last trades' prices,
+references, index prices and what was told last of their auctions; market groups' indexes; states of accounts; totals
+and balances; live orders; sessions. All rows have the sequence of the image as cause and rise in index.
+
+Orders: those in the books come first, by instrument and side in price-time order, then those that wait outside (their
+`state` is 1), by instrument and entry. ORDER_DETAILS with what now holds of it follows an order that is not plain, and
+ORDER_REFRESHED with what it now shows one that hides.
 """
 
 from __future__ import annotations
@@ -14,8 +18,9 @@ import numpy.typing as npt
 
 from kk99 import schema
 from kk99.core import apply
+from kk99.core import breaker_layout as bl
 from kk99.core import layout as lay
-from kk99.core.state import words_handle
+from kk99.core.state import Lent
 from kk99.schema import EventKind
 
 if TYPE_CHECKING:
@@ -33,6 +38,9 @@ DOCUMENT_EVENTS: Final = (
     EventKind.ACCOUNT_DEFINED,
     EventKind.ACCOUNT_CHANGED,
     EventKind.SESSION_DEFINED,
+    EventKind.TRADING_SCHEDULE_DEFINED,
+    EventKind.BREAKER_DEFINED,
+    EventKind.MARKET_GROUP_DEFINED,
     EventKind.INSTRUMENT_STATE_CHANGED,
     EventKind.ACCOUNT_STATE_CHANGED,
     EventKind.REFERENCE_PRICE_CHANGED,
@@ -47,6 +55,9 @@ _NUMBERED: Final = {
     EventKind.INSTRUMENT_DEFINED: "instrument_id",
     EventKind.ACCOUNT_DEFINED: "account_id",
     EventKind.SESSION_DEFINED: "order_id",
+    EventKind.TRADING_SCHEDULE_DEFINED: "order_id",
+    EventKind.BREAKER_DEFINED: "order_id",
+    EventKind.MARKET_GROUP_DEFINED: "order_id",
 }
 
 
@@ -71,7 +82,10 @@ def answer(state: State, kind: EventKind, command: Any, ids: Mapping[str, int]) 
 def of(state: State, documents: Iterable[tuple[EventKind, int, bytes]], seq: int, time_ns: int) -> tuple[Rows, bytes]:
     """Return the image of a state: EVENT rows (n,) and the tail with their documents."""
     tail = bytearray()
-    parts = [_document_rows(documents, tail), _states(state), _money(state), _orders(state), _sessions(state)]
+    parts = [
+        _document_rows(documents, tail), _markets(state), _groups(state), _accounts(state), _money(state),
+        _orders(state), _sessions(state),
+    ]  # fmt: skip
     rows = np.concatenate(parts, dtype=schema.EVENT)
     rows["cause_seq"], rows["time_ns"], rows["index"] = seq, time_ns, np.arange(len(rows))
     return rows, bytes(tail)
@@ -98,19 +112,48 @@ def _document_rows(documents: Iterable[tuple[EventKind, int, bytes]], tail: byte
     return np.concatenate(parts, dtype=schema.EVENT)
 
 
-def _states(state: State) -> Rows:
-    instruments = state.records(lay.INSTRUMENTS, state.header(lay.H_INSTRUMENTS) + 1, lay.INSTRUMENT_WORDS)[1:]
-    markets = _rows(len(instruments), EventKind.INSTRUMENT_STATE_CHANGED)
-    markets["instrument_id"] = np.arange(1, len(instruments) + 1)
-    markets["state"] = instruments[:, lay.I_STATE]
-    references = _rows(len(instruments), EventKind.REFERENCE_PRICE_CHANGED)
-    references["instrument_id"] = markets["instrument_id"]
-    references["price_ticks"] = instruments[:, lay.I_REFERENCE]
+def _markets(state: State) -> Rows:
+    records = state.records(lay.INSTRUMENTS, state.header(lay.H_INSTRUMENTS) + 1, lay.INSTRUMENT_WORDS)[1:]
+    markets = _of_instruments(records, EventKind.INSTRUMENT_STATE_CHANGED)
+    markets["state"], markets["price_ticks"] = records[:, lay.I_STATE], records[:, lay.I_LAST]
+    is_call = records[:, lay.I_STATE] == schema.MarketState.CALL
+    markets["call_purpose"] = np.where(is_call, records[:, lay.I_CALL], 0)
+    references = _of_instruments(records, EventKind.REFERENCE_PRICE_CHANGED)
+    references["price_ticks"] = records[:, lay.I_REFERENCE]
+    indexes = _of_instruments(records, EventKind.INDEX_PRICE_CHANGED)
+    indexes["price_ticks"] = records[:, lay.I_INDEX]
+    indicatives = _of_instruments(records, EventKind.AUCTION_INDICATIVE)
+    for at, name in enumerate(("price_ticks", "qty_lots", "leaves_lots")):
+        indicatives[name] = records[:, lay.I_INDICATIVE + at]
+    told = [part[part["price_ticks"] > 0] for part in (references, indexes, indicatives)]
+    return np.concatenate([markets, *told], dtype=schema.EVENT)
+
+
+def _of_instruments(records: Words, kind: EventKind) -> Rows:
+    rows = _rows(len(records), kind)
+    rows["instrument_id"] = np.arange(1, len(records) + 1)
+    return rows
+
+
+def _groups(state: State) -> Rows:
+    """Return the index, the last close and the fall of each market group that was told one."""
+    records = state.records(lay.GROUPS, state.header(lay.H_MARKET_GROUPS) + 1, lay.GROUP_WORDS)[1:]
+    index, close = records[:, bl.G_INDEX], records[:, bl.G_CLOSE]
+    rows = _rows(len(records), EventKind.GROUP_INDEX_CHANGED)
+    rows["order_id"] = np.arange(1, len(records) + 1)
+    rows["price_ticks"], rows["close_price_ticks"] = index, close
+    has_fallen = (index > 0) & (index < close)
+    rows["measure"] = np.where(has_fallen, (close - index) * schema.PPM // np.maximum(close, 1), 0)
+    told: Rows = rows[(index > 0) | (close > 0)]
+    return told
+
+
+def _accounts(state: State) -> Rows:
     records = state.records(lay.ACCOUNTS, state.header(lay.H_ACCOUNTS) + 1, lay.ACCOUNT_WORDS)[schema.VENUE_ACCOUNTS :]
-    accounts = _rows(len(records), EventKind.ACCOUNT_STATE_CHANGED)
-    accounts["account_id"] = np.arange(schema.VENUE_ACCOUNTS, schema.VENUE_ACCOUNTS + len(records))
-    accounts["state"] = _low(records[:, lay.C_STATE])
-    return np.concatenate([markets, references[references["price_ticks"] > 0], accounts], dtype=schema.EVENT)
+    rows = _rows(len(records), EventKind.ACCOUNT_STATE_CHANGED)
+    rows["account_id"] = np.arange(schema.VENUE_ACCOUNTS, schema.VENUE_ACCOUNTS + len(records))
+    rows["state"] = _low(records[:, lay.C_STATE])
+    return rows
 
 
 def _money(state: State) -> Rows:
@@ -125,39 +168,119 @@ def _money(state: State) -> Rows:
     return np.concatenate([totals, balances], dtype=schema.EVENT)
 
 
+# Orders ---------------------------------------------------------------------------------------------------------------
+
+
 def _orders(state: State) -> Rows:
-    slots = np.zeros(state.header(lay.H_ORDERS) + 1, np.int64)
-    out = words_handle(slots)
-    position = 0
+    """Return the rows of every live order."""
+    table = state.records(lay.ORDERS, state.header(lay.H_ORDER_TOP) + 1, lay.ORDER_WORDS)
+    lent = Lent(np.zeros(state.header(lay.H_ORDERS) + 1, np.int64))
+    count = 0
     for instrument_id in range(1, state.header(lay.H_INSTRUMENTS) + 1):
         for side in (schema.Side.BUY, schema.Side.SELL):
-            position = apply.walk_book(state.handle, out, instrument_id, int(side), position)
-    records = state.records(lay.ORDERS, state.header(lay.H_ORDER_TOP) + 1, lay.ORDER_WORDS)[slots[:position]]
-    rows = _rows(position, EventKind.ORDER_IMAGE)
-    terms = records[:, lay.O_TERMS]
-    for shift, name in enumerate(("side", "order_type", "time_in_force", "self_trade", "flags")):
-        rows[name] = (terms >> 8 * shift) & 0xFF
-    owner = records[:, lay.O_OWNER]
-    rows["account_id"], rows["instrument_id"] = _low(owner), owner >> 32
-    rows["order_id"], rows["price_ticks"] = records[:, lay.O_ID], records[:, lay.O_PRICE]
+            count = apply.walk_book(state.handle, lent.handle, instrument_id, int(side), count)
+    resting = lent.words[:count]
+    is_waiting = table[:, lay.O_ID] > 0
+    is_waiting[resting] = False
+    waiting = np.flatnonzero(is_waiting)
+    its = table[waiting]
+    waiting = waiting[np.lexsort((waiting, its[:, lay.O_ENTRY_SEQ], its[:, lay.O_OWNER] >> 32))]
+    slots = np.concatenate([resting, waiting])
+    records, extras = table[slots], _extras(state, slots)
+    rows = _order_rows(state, records, extras)
+    rows["state"][count:] = 1
+    details, has_details = _details(records, extras)
+    shown = _shown(records, extras)
+    parts = np.concatenate([rows, details, shown], dtype=schema.EVENT)
+    is_there = np.concatenate([np.ones(len(slots), np.bool_), has_details, extras[:, lay.X_DISPLAY] > 0])
+    order = np.arange(3 * len(slots)).reshape(3, len(slots)).T.reshape(-1)  # each order's three rows side by side
+    made: Rows = parts[order[is_there[order]]]
+    return made
+
+
+def _extras(state: State, slots: Words) -> Words:
+    """Return the extra of each order, all zero for one that has none."""
+    table = state.records(lay.EXTRAS, state.header(lay.H_EXTRA_TOP) + 1, lay.EXTRA_WORDS)
+    numbers = np.zeros(state.header(lay.H_ORDER_TOP) + 1, np.int64)
+    used = np.flatnonzero(table[:, lay.X_ORDER] > 0)
+    numbers[table[used, lay.X_ORDER]] = used
+    extras: Words = table[numbers[slots]]
+    is_dormant = _is_dormant(extras)
+    is_trailing = is_dormant & (extras[:, lay.X_TRAIL] >> lay.TRAIL_UNIT_SHIFT != 0)
+    for word in (lay.X_DISPLAY, lay.X_REFILL):  # a trailing order has other things there
+        extras[is_trailing, word] = 0
+    return extras
+
+
+def _is_dormant(extras: Words) -> npt.NDArray[np.bool_]:
+    place = _low(extras[:, lay.X_PLACE])
+    return (place >= lay.P_BOOK) & (place < lay.P_BOOK + lay.ENTERING)
+
+
+def _order_rows(state: State, records: Words, extras: Words) -> Rows:
+    rows = _rows(len(records), EventKind.ORDER_IMAGE)
+    _name(rows, records, ("side", "order_type", "time_in_force", "self_trade", "flags"))
+    rows["price_ticks"] = records[:, lay.O_PRICE]
     rows["qty_lots"], rows["leaves_lots"] = records[:, lay.O_QTY], records[:, lay.O_LEAVES]
     rows["client_id_lo"], rows["client_id_hi"] = records[:, lay.O_CLIENT_LO], records[:, lay.O_CLIENT_HI]
     rows["notional_units"], rows["origin_seq"] = records[:, lay.O_NOTIONAL], records[:, lay.O_ENTRY_SEQ]
-    rows["session_id"] = terms >> 40
-    rows["amount_units"] = _holds(state, records)
+    rows["session_id"] = records[:, lay.O_TERMS] >> lay.SESSION_SHIFT & lay.SESSION_MASK
+    rows["amount_units"] = _holds(state, records, extras)
     return rows
 
 
-def _holds(state: State, records: Words) -> Words:
+def _name(rows: Rows, records: Words, terms: tuple[str, ...]) -> None:
+    """Say which orders rows are about, and so many of their terms."""
+    for shift, name in enumerate(terms):
+        rows[name] = records[:, lay.O_TERMS] >> 8 * shift & 0xFF
+    owner = records[:, lay.O_OWNER]
+    rows["account_id"], rows["instrument_id"], rows["order_id"] = _low(owner), owner >> 32, records[:, lay.O_ID]
+
+
+def _details(records: Words, extras: Words) -> tuple[Rows, npt.NDArray[np.bool_]]:
+    """Return an ORDER_DETAILS for every order, and which orders have something to tell."""
+    rows = _rows(len(records), EventKind.ORDER_DETAILS)
+    _name(rows, records, ("side", "order_type", "time_in_force"))
+    waits = _is_dormant(extras)
+    is_bracket = rows["order_type"] == schema.OrderType.BRACKET
+    trail = np.where(waits, extras[:, lay.X_TRAIL], 0)
+    has_trigger = waits | is_bracket
+    rows["trigger"] = np.where(has_trigger, _low(extras[:, lay.X_SOURCE]), 0)
+    rows["trigger_price_ticks"] = np.where(has_trigger, extras[:, lay.X_TRIGGER], 0)
+    rows["trail_unit"] = trail >> lay.TRAIL_UNIT_SHIFT
+    hidden = np.where(waits, trail & ((1 << lay.TRAIL_UNIT_SHIFT) - 1), extras[:, lay.X_DISPLAY])
+    rows["display_qty_lots"] = hidden  # or the trail
+    rows["refill_qty_lots"] = np.where(is_bracket, extras[:, lay.X_LIMIT], np.where(waits, 0, extras[:, lay.X_REFILL]))
+    rows["linked_order_id"], rows["parent_order_id"] = extras[:, lay.X_LINKED], extras[:, lay.X_PARENT]
+    rows["expire_time_ns"] = extras[:, lay.X_EXPIRE_NS]
+    is_plain = np.isin(rows["order_type"], (schema.OrderType.MARKET, schema.OrderType.LIMIT))
+    names = ("display_qty_lots", "linked_order_id", "parent_order_id", "expire_time_ns")
+    return rows, ~is_plain | np.logical_or.reduce([rows[name] != 0 for name in names])
+
+
+def _shown(records: Words, extras: Words) -> Rows:
+    rows = _rows(len(records), EventKind.ORDER_REFRESHED)
+    _name(rows, records, ("side",))
+    rows["price_ticks"], rows["leaves_lots"] = records[:, lay.O_PRICE], records[:, lay.O_LEAVES]
+    rows["display_qty_lots"] = extras[:, lay.X_SHOWN]
+    rows["client_id_lo"], rows["client_id_hi"] = records[:, lay.O_CLIENT_LO], records[:, lay.O_CLIENT_HI]
+    return rows
+
+
+def _holds(state: State, records: Words, extras: Words) -> Words:
     """Return what each order holds, by the formula."""
     instruments = state.records(lay.INSTRUMENTS, state.header(lay.H_INSTRUMENTS) + 1, lay.INSTRUMENT_WORDS)
     its = instruments[records[:, lay.O_OWNER] >> 32]
     leaves = records[:, lay.O_LEAVES]
-    notional = records[:, lay.O_PRICE] * leaves * its[:, lay.I_TICK_LOT_UNITS]
-    ppm = records[:, lay.O_RATES] >> 32
+    price = np.where(extras[:, lay.X_ORDER] != 0, extras[:, lay.X_HOLD_PRICE], records[:, lay.O_PRICE])
+    notional = price * leaves * its[:, lay.I_TICK_LOT_UNITS]
+    rates = records[:, lay.O_RATES]
+    ppm = np.maximum(np.maximum(_low(rates), rates >> 32), 0)
     fees = notional // schema.PPM * ppm + notional % schema.PPM * ppm // schema.PPM
     buys = records[:, lay.O_TERMS] & 0xFF == schema.Side.BUY
-    return np.where(buys, notional + fees, leaves * its[:, lay.I_LOT_UNITS])
+    held = np.where(buys, notional + fees, leaves * its[:, lay.I_LOT_UNITS])
+    is_held_for = _is_dormant(extras) & (extras[:, lay.X_LINKED] != 0)  # the other leg holds
+    return np.where(is_held_for, 0, held)
 
 
 def _sessions(state: State) -> Rows:

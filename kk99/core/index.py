@@ -30,6 +30,7 @@ from kk99.core.memory import (
     store,
     store_half,
     store_high,
+    store_low,
 )
 
 BUCKETS_MIN: Final = 1024
@@ -126,7 +127,7 @@ def _split_orders(m: Any) -> None:
     while slot != 0:
         at = lay.order(slot)
         following = load_high(m, at + lay.O_LEVEL)
-        hashed = load(m, at + lay.O_HASH)
+        hashed = low(load(m, at + lay.O_HASH))
         kept = hashed & (2 * mask + 1) == source
         _push(m, lay.ORDER_HEADS + (source if kept else buckets), slot, hashed)
         slot = following
@@ -224,7 +225,7 @@ def was_used(m: Any, account_id: int, client_lo: int, client_hi: int) -> bool:
 def add_order(m: Any, slot: int) -> None:
     """Index a live order by the client id in its record."""
     hashed = _order_hash(m, slot)
-    store(m, lay.order(slot) + lay.O_HASH, hashed)
+    store_low(m, lay.order(slot) + lay.O_HASH, hashed)
     _push(m, lay.ORDER_HEADS + _bucket(m, lay.X_ORDERS, hashed), slot, hashed)
     entries = load(m, lay.X_ORDERS + lay.X_ENTRIES) + 1
     store(m, lay.X_ORDERS + lay.X_ENTRIES, entries)
@@ -272,7 +273,7 @@ def add_closed(m: Any, hashed: int, position: int, ended: int) -> None:
 def end_order(m: Any, slot: int) -> None:
     """Move the client id of an order from the live ones to the window of ended ones; the oldest leaves the window."""
     at = lay.order(slot)
-    hashed = load(m, at + lay.O_HASH)
+    hashed = low(load(m, at + lay.O_HASH))
     _remove_order(m, slot, hashed)
     position = load(m, lay.HEADER + lay.H_CLOSED)
     record = lay.closed(position)

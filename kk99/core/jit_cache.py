@@ -39,7 +39,8 @@ def _root() -> Path:
 
 def digest(lane: str) -> str:
     """Return the digest of all that decides the compiled code."""
-    sources = [*sorted(Path(__file__).parent.glob("*.py")), Path(__file__).parent.parent / "schema.py"]
+    above = Path(__file__).parent.parent
+    sources = [*sorted(Path(__file__).parent.glob("*.py")), above / "schema.py", above / "codes.py"]
     state = hashlib.sha256(f"{lane} {platform.machine()} {platform.python_version()}".encode())
     for package in ("numba", "llvmlite", "numpy"):
         state.update(metadata.version(package).encode())
@@ -82,6 +83,22 @@ class _Lazy:
         """Call the compiled function."""
         compiled = self._compiled
         return (self.compile() if compiled is None else compiled)(*args)
+
+
+_far: list[_Lazy] = []
+
+
+def add_far(make: Callable[[], Any]) -> None:
+    """Take note of a function that must be compiled before any entry, after those noted before."""
+    _far.append(_Lazy(make))
+
+
+def compile_far(progress: Callable[[int, int], None] | None = None) -> None:
+    """Compile what `add_far` took note of, in that order; `progress` hears how many are done, and of how many."""
+    for done, lazy in enumerate(_far):
+        if progress is not None:
+            progress(done, len(_far))
+        lazy.compile()
 
 
 def lazily(make: Callable[[], Any]) -> _Lazy:

@@ -11,6 +11,7 @@ from typing import Any
 
 from kk99 import schema
 from kk99.core import layout as lay
+from kk99.core.copying import touch, touch_neighbours
 from kk99.core.memory import (
     add,
     bit,
@@ -119,6 +120,17 @@ def level_guess(m: Any, book_at: int, price: int) -> int:
     return _child(m, leaf_at, price & 63)
 
 
+@inlined
+def prefetch_levels(m: Any, leaf: int) -> None:
+    """Fetch all levels of a leaf."""
+    at = lay.node(leaf)
+    bits = load(m, at + lay.D_BITS)
+    while bits != 0:
+        place = lowest_bit(bits)
+        prefetch(m, lay.level(_child(m, at, place)))
+        bits = bits_above(bits, place)
+
+
 @kernel
 def level_at(m: Any, book_at: int, side: int, price: int) -> int:
     """Return the level of a price, made empty if it isn't there."""
@@ -218,19 +230,21 @@ def _remove_node(m: Any, book_at: int, node: int) -> None:
 
 
 @kernel
-def append(m: Any, book_at: int, side: int, order_slot: int) -> None:
-    """Put an order at the back of the queue at its price."""
+def append(m: Any, book_at: int, side: int, order_slot: int, price: int) -> None:
+    """Put an order at the back of the queue at a price."""
     at = lay.order(order_slot)
-    slot = level_at(m, book_at, side, load(m, at + lay.O_PRICE))
+    slot = level_at(m, book_at, side, price)
     record = lay.level(slot)
     queue = load(m, record + lay.V_QUEUE)
     last = high(queue)
+    touch(m, at)
     store_low(m, at + lay.O_LEVEL, slot)
     store(m, at + lay.O_QUEUE, pair(0, last))
     if last == 0:
         store(m, record + lay.V_QUEUE, pair(order_slot, order_slot))
     else:
         last_at = lay.order(last) + lay.O_QUEUE
+        touch(m, lay.order(last))
         store(m, last_at, pair(order_slot, load_high(m, last_at)))
         store(m, record + lay.V_QUEUE, pair(low(queue), order_slot))
 
@@ -246,6 +260,7 @@ def remove(m: Any, book_at: int, side: int, order_slot: int) -> None:
     if following == 0 and before == 0:
         _remove_level(m, book_at, side, slot)
         return
+    touch_neighbours(m, at, lay.O_QUEUE)
     record = lay.level(slot)
     if before == 0:
         store(m, record + lay.V_QUEUE, pair(following, load_high(m, record + lay.V_QUEUE)))

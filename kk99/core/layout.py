@@ -12,6 +12,7 @@ from typing import Final
 
 from kk99 import schema
 from kk99.core.memory import CHECKED, inlined
+from kk99.core.words import *  # noqa: F403 - all of them, given on: one name for one word
 
 
 def _line(words: int) -> int:
@@ -22,24 +23,6 @@ def _line(words: int) -> int:
 # Header: the counts and heads of everything else (primary) ------------------------------------------------------------
 HEADER: Final = 0
 HEADER_WORDS: Final = 64
-H_SEQ: Final = 0
-H_TIME_NS: Final = 1
-H_EVENT_INDEX: Final = 2  # of the next event under this cause
-H_ASSETS: Final = 4
-H_SCHEDULES: Final = 5
-H_INSTRUMENTS: Final = 6
-H_ACCOUNTS: Final = 7  # the next account id is this plus one
-H_SESSIONS: Final = 8
-H_BALANCES: Final = 9
-H_ORDER_TOP: Final = 10  # highest slot ever used
-H_ORDER_FREE: Final = 11  # free slots, linked through O_QUEUE
-H_ORDERS: Final = 12  # live orders
-H_TRADES: Final = 13
-H_CLOSED: Final = 14  # client ids ended, ever
-H_WORK_FIRST: Final = 15  # work items finished, ever
-H_WORK_LAST: Final = 16  # work items queued, ever
-H_WORK_CURSOR: Final = 17  # next order or slot of the item in front; -1: not begun
-H_WORK_LIMIT: Final = 18  # last slot of the item in front
 
 # Scratch (derived) ------------------------------------------------------------------------------------------------
 SCRATCH: Final = HEADER + HEADER_WORDS
@@ -52,18 +35,27 @@ S_COMMAND_KIND: Final = SCRATCH + 4  # shifted into place
 S_CLIENT_SEQ: Final = SCRATCH + 5
 S_SESSION: Final = SCRATCH + 6  # id and epoch
 S_BUDGET: Final = SCRATCH + 7  # what is left of a budget order's money
-S_TAKER_PPM: Final = SCRATCH + 9  # of the aggressor
 S_SALT: Final = SCRATCH + 8  # odd, this process's own: keys the index
+S_TRADED: Final = SCRATCH + 9  # lots that the last aggressor that met any traded
+S_COPY: Final = SCRATCH + 10  # the copy under way, its number negated; 0: none
 S_LEVEL_TOP: Final = SCRATCH + 12
 S_LEVEL_FREE: Final = SCRATCH + 13
 S_NODE_TOP: Final = SCRATCH + 14
 S_NODE_FREE: Final = SCRATCH + 15
+S_COPIES: Final = SCRATCH + 16  # copies begun, ever
+S_COPY_FROM: Final = SCRATCH + 17  # first order that the cursor has yet to reach
+S_COPY_END: Final = SCRATCH + 18
+S_PATH_FIRST: Final = SCRATCH + 19  # price of the first trade since the last settling, 0: none
+S_ROUND: Final = SCRATCH + 20  # 1: the command asks for a round of work at its end
+S_TAKER: Final = SCRATCH + 21  # the aggressor while it matches, 0: none
+S_MET: Final = SCRATCH + 22  # resting orders that the last aggressor met
+S_BAND_STOP: Final = SCRATCH + 23  # side of an aggressor that its price band stopped, 4 times the price beyond; 0: none
+
+S_LANES: Final = SCRATCH + 32  # of an auction: AUCTION_LANES orders, each with its level
+AUCTION_LANES: Final = 16
 
 X_ORDERS: Final = SCRATCH + 24  # the indexes that grow
 X_BALANCES: Final = SCRATCH + 28
-X_BUCKETS: Final = 0  # in use
-X_MASK: Final = 1  # buckets at the start of this doubling, less one
-X_ENTRIES: Final = 2
 
 STOP_DONE: Final = 0
 STOP_DOCUMENT: Final = 1
@@ -73,142 +65,91 @@ STOP_BROKEN: Final = 3
 # Assets (primary) -----------------------------------------------------------------------------------------------------
 ASSET_WORDS: Final = 8
 ASSETS: Final = _line(SCRATCH + SCRATCH_WORDS)
-A_DEPOSITS: Final = 0
-A_WITHDRAWALS: Final = 1
-A_TOTAL: Final = 2  # of all balances, kept by every posting
-A_SCHEDULE: Final = 3
-A_FEES_BALANCE: Final = 4
-A_BURNED_BALANCE: Final = 5
 
 # Fee schedules (primary): a word for burn, then two a tier ------------------------------------------------------------
 SCHEDULE_WORDS: Final = 40
 SCHEDULES: Final = _line(ASSETS + schema.ASSETS_MAX * ASSET_WORDS)
-F_BURN_PPM: Final = 0
-F_TIERS: Final = 2  # per tier: maker and taker, then deposit and withdrawal
 
 # Instruments (primary) ------------------------------------------------------------------------------------------------
-INSTRUMENT_WORDS: Final = 24
+INSTRUMENT_WORDS: Final = 96
 INSTRUMENTS: Final = _line(SCHEDULES + schema.SCHEDULES_MAX * SCHEDULE_WORDS)
-I_STATE: Final = 0
-I_BASE: Final = 1
-I_QUOTE: Final = 2
-I_TICK_LOT_UNITS: Final = 3
-I_LOT_UNITS: Final = 4
-I_TICK_STEP: Final = 5
-I_LOT_STEP: Final = 6
-I_MIN_QTY: Final = 7
-I_MAX_QTY: Final = 8
-I_MIN_NOTIONAL: Final = 9
-I_MAX_NOTIONAL: Final = 10
-I_MAX_PRICE: Final = 11
-I_COLLAR_PPM: Final = 12
-I_REFERENCE: Final = 13
-I_SCHEDULE: Final = 14
-I_COLLAR_LOW: Final = 15  # follows from reference and collar
-I_COLLAR_HIGH: Final = 16
+
+TRIGGER_BOOKS: Final = 8  # LAST, BID, ASK, INDEX: down, then up
+ENTERING: Final = 8  # the book of orders that wait to enter, first come first
+NEVER_UP: Final = schema.PRICE_TICKS_MAX + 1
+NEVER_DOWN: Final = -1
+WATCHED: Final = 1 << 40  # steps of I_WATCH above the count of dormant orders
 
 # Accounts (primary) ---------------------------------------------------------------------------------------------------
 ACCOUNT_WORDS: Final = 4
 ACCOUNTS: Final = _line(INSTRUMENTS + schema.INSTRUMENTS_MAX * INSTRUMENT_WORDS)
-C_GROUP: Final = 0
-C_STATE: Final = 1  # and tier (high)
-C_LIST: Final = 2  # oldest and newest (high) live order
-C_ORDERS: Final = 3
 
 # Balances (primary) ---------------------------------------------------------------------------------------------------
 BALANCE_WORDS: Final = 4
 BALANCES: Final = _line(ACCOUNTS + schema.ACCOUNTS_MAX * ACCOUNT_WORDS)
-B_AVAILABLE: Final = 0
-B_HELD: Final = 1
-B_OWNER: Final = 2  # account and asset (high)
-B_CHAIN: Final = 3  # derived
 
 # Sessions (primary) ---------------------------------------------------------------------------------------------------
 SESSION_WORDS: Final = 8 + schema.SESSION_WINDOW
 SESSIONS: Final = _line(BALANCES + schema.BALANCES_MAX * BALANCE_WORDS)
-N_EPOCH: Final = 0
-N_CLIENT_SEQ: Final = 1
-N_WINDOW: Final = 8  # sequences of the latest client sequences
 
 # Orders (primary) -----------------------------------------------------------------------------------------------------
 ORDER_WORDS: Final = 16
 ORDERS: Final = _line(SESSIONS + schema.SESSIONS_MAX * SESSION_WORDS)
-O_ID: Final = 0  # negated when free
-O_PRICE: Final = 1
-O_LEAVES: Final = 2
-O_QUEUE: Final = 3  # next and previous (high) at its price
-O_OWNER: Final = 4  # account and instrument (high)
-O_TERMS: Final = 5  # side, type, time in force, self-trade, flags: 8 bits each; session above
-O_BALANCES: Final = 6  # balance that holds, balance that receives (high; 0: not looked up yet)
-O_RATES: Final = 7  # maker rate and hold rate (high)
-O_CLIENT_LO: Final = 8
-O_CLIENT_HI: Final = 9
-O_QTY: Final = 10
-O_NOTIONAL: Final = 11  # of what is filled
-O_ENTRY_SEQ: Final = 12
-O_LEVEL: Final = 13  # derived; with the next order in its index bucket (high)
-O_LIST: Final = 14  # next and previous (high) of its account, oldest first
-O_HASH: Final = 15  # derived: of the client id
+SESSION_SHIFT: Final = 40
+SESSION_MASK: Final = schema.SESSIONS_MAX - 1
+SPECIAL: Final = 1 << 62  # in O_TERMS: the order has an extra
+
+# Extras (primary): what special orders have beside their record -------------------------------------------------------
+EXTRA_WORDS: Final = 16
+EXTRAS: Final = _line(ORDERS + schema.ORDERS_MAX * ORDER_WORDS)
+TRAIL_UNIT_SHIFT: Final = 56
 
 # Ended client ids (primary, a ring) -----------------------------------------------------------------------------------
 CLOSED_WORDS: Final = 4
-CLOSED: Final = _line(ORDERS + schema.ORDERS_MAX * ORDER_WORDS)
-K_CLIENT_LO: Final = 0
-K_CLIENT_HI: Final = 1
-K_ACCOUNT: Final = 2
-K_ORDER_ID: Final = 3
+CLOSED: Final = _line(EXTRAS + schema.ORDERS_MAX * EXTRA_WORDS)
 
 # Latest trades (primary, a ring) --------------------------------------------------------------------------------------
 TRADE_WORDS: Final = 12
 TRADES: Final = _line(CLOSED + schema.CLIENT_ID_WINDOW * CLOSED_WORDS)
-T_ID: Final = 0
-T_INSTRUMENT: Final = 1  # and taker's side (high)
-T_ACCOUNTS: Final = 2  # taker and maker (high)
-T_TAKER_ORDER: Final = 3
-T_MAKER_ORDER: Final = 4
-T_PRICE: Final = 5
-T_QTY: Final = 6
-T_RATES: Final = 7  # taker and maker (high)
-T_BURN_PPM: Final = 8
-T_BUSTED: Final = 9
 
 # Pending work (primary, a ring) ---------------------------------------------------------------------------------------
 WORK_WORDS: Final = 8
 WORK: Final = _line(TRADES + schema.TRADE_WINDOW * TRADE_WORDS)
-W_REASON: Final = 0
-W_ACCOUNT: Final = 1
-W_INSTRUMENT: Final = 2
-W_SIDE: Final = 3
-W_SESSION: Final = 4
-W_ORIGIN: Final = 5
-W_CANCELED: Final = 6
+
+# Timers (primary): records, and a binary heap of their slots ----------------------------------------------------------
+TIMER_WORDS: Final = 4
+TIMERS: Final = _line(WORK + schema.WORK_QUEUE_MAX * WORK_WORDS)
+TIMER_HEAP: Final = _line(TIMERS + schema.TIMERS_MAX * TIMER_WORDS)
+
+# Trading schedules (primary): a word of count, then the phases --------------------------------------------------------
+TRADING_WORDS: Final = 64
+TRADING: Final = _line(TIMER_HEAP + schema.TIMERS_MAX)
+
+# Circuit breakers (primary), whose words stand in `breaker_layout`, as do those of the market groups ------------------
+BREAKER_WORDS: Final = 256
+BREAKERS: Final = _line(TRADING + schema.TRADING_SCHEDULES_MAX * TRADING_WORDS)
+
+# Market groups (primary) ----------------------------------------------------------------------------------------------
+GROUP_WORDS: Final = 16
+GROUPS: Final = _line(BREAKERS + schema.INSTRUMENTS_MAX * BREAKER_WORDS)
 
 # Books (derived): two a instrument, bids at even, asks at odd ---------------------------------------------------------
 LEAVES_KNOWN: Final = 32
 BOOK_WORDS: Final = 8 + LEAVES_KNOWN
-BOOKS: Final = _line(WORK + schema.WORK_QUEUE_MAX * WORK_WORDS)
-L_BEST: Final = 0  # best level
-L_BEST_PRICE: Final = 1
-L_ROOT: Final = 2
-L_SHIFT: Final = 3  # of the root
-L_LEAVES: Final = 8  # leaves lately used, by the low bits of their prefix: leaf, prefix (high)
+BOOKS: Final = _line(GROUPS + schema.MARKET_GROUPS_MAX * GROUP_WORDS)
+
+# Trigger books (derived): of each instrument TRIGGER_BOOKS and the entering queue -------------------------------------
+TRIGGERS: Final = _line(BOOKS + 2 * schema.INSTRUMENTS_MAX * BOOK_WORDS)
 
 # Price levels (derived) -----------------------------------------------------------------------------------------------
 LEVEL_WORDS: Final = 4
-LEVELS: Final = _line(BOOKS + 2 * schema.INSTRUMENTS_MAX * BOOK_WORDS)
-V_QUEUE: Final = 0  # first and last (high) order
-V_PRICE: Final = 1
-V_LEAF: Final = 2
+LEVELS: Final = _line(TRIGGERS + 9 * schema.INSTRUMENTS_MAX * BOOK_WORDS)
 
 # Nodes of the price tries (derived): 64 children each -----------------------------------------------------------------
 NODE_WORDS: Final = 36
 NODES: Final = _line(LEVELS + schema.ORDERS_MAX * LEVEL_WORDS)
 NODE_DEPTH_MAX: Final = 6  # 36 bits of price
 NODES_MAX: Final = NODE_DEPTH_MAX * (schema.LEVELS_MAX + 2)
-D_BITS: Final = 0
-D_PARENT: Final = 1  # and its place there (high)
-D_PREFIX: Final = 2
-D_CHILDREN: Final = 4  # halves
 
 # The indexes (derived): heads of buckets (of balances: halves), and the window of ended client ids --------------------
 ORDER_HEADS: Final = _line(NODES + NODES_MAX * NODE_WORDS)
@@ -221,14 +162,18 @@ CLOSED_POSITION_MASK: Final = (1 << CLOSED_HASH_SHIFT) - 1
 # The event buffer (derived) -------------------------------------------------------------------------------------------
 EVENT_WORDS: Final = schema.ROW_WORDS
 EVENTS: Final = CLOSED_BUCKETS + CLOSED_BUCKETS_COUNT * 8
-EVENTS_MAX: Final = 32_768
+EVENTS_MAX: Final = 65_536
 EVENTS_PER_COMMAND_MAX: Final = (
-    2 * schema.FILLS_PER_COMMAND_MAX
-    + 2 * (schema.WORK_UNITS_PER_COMMAND // schema.WORK_UNITS_PER_ORDER + schema.WORK_QUEUE_MAX + 1)
-    + 16
+    6 * schema.FILLS_PER_COMMAND_MAX  # of the command, and of the last order of each of two rounds of work
+    + 12 * (schema.WORK_UNITS_PER_COMMAND // schema.WORK_UNITS_PER_ORDER + 2)
+    + 2 * schema.WORK_QUEUE_MAX
+    + 64
 )
 
-MEMORY_WORDS: Final = EVENTS + EVENTS_MAX * EVENT_WORDS
+# The copy of the orders for a snapshot (derived) ---------------------------------------------------------------------
+COPIED_ORDERS: Final = _line(EVENTS + EVENTS_MAX * EVENT_WORDS)
+
+MEMORY_WORDS: Final = COPIED_ORDERS + schema.ORDERS_MAX * ORDER_WORDS
 
 
 @inlined
@@ -312,6 +257,55 @@ def book(instrument_id: int, side: int) -> int:
         assert 0 < instrument_id < schema.INSTRUMENTS_MAX
         assert 1 <= side <= 2
     return BOOKS + (instrument_id * 2 + side - 1) * BOOK_WORDS
+
+
+@inlined
+def extra(slot: int) -> int:
+    """Return the place of a special order's extra."""
+    if CHECKED:
+        assert 0 < slot < schema.ORDERS_MAX
+    return EXTRAS + slot * EXTRA_WORDS
+
+
+@inlined
+def timer(slot: int) -> int:
+    """Return the place of a timer's record."""
+    if CHECKED:
+        assert 0 < slot < schema.TIMERS_MAX
+    return TIMERS + slot * TIMER_WORDS
+
+
+@inlined
+def trading(number: int) -> int:
+    """Return the place of a trading schedule's record."""
+    if CHECKED:
+        assert 0 < number < schema.TRADING_SCHEDULES_MAX
+    return TRADING + number * TRADING_WORDS
+
+
+@inlined
+def breaker(number: int) -> int:
+    """Return the place of a circuit breaker's record."""
+    if CHECKED:
+        assert 0 < number < schema.INSTRUMENTS_MAX
+    return BREAKERS + number * BREAKER_WORDS
+
+
+@inlined
+def group(number: int) -> int:
+    """Return the place of a market group's record."""
+    if CHECKED:
+        assert 0 < number < schema.MARKET_GROUPS_MAX
+    return GROUPS + number * GROUP_WORDS
+
+
+@inlined
+def trigger_book(instrument_id: int, number: int) -> int:
+    """Return the place of one of an instrument's trigger books, or of its entering queue."""
+    if CHECKED:
+        assert 0 < instrument_id < schema.INSTRUMENTS_MAX
+        assert 0 <= number <= ENTERING
+    return TRIGGERS + (instrument_id * 9 + number) * BOOK_WORDS
 
 
 @inlined

@@ -11,6 +11,7 @@ from typing import Any
 from kk99 import schema
 from kk99.core import index
 from kk99.core import layout as lay
+from kk99.core.copying import touch
 from kk99.core.memory import add, high, inlined, kernel, load, low, pair, store
 
 PPM = schema.PPM
@@ -73,15 +74,22 @@ def receiving_balance(m: Any, order_at: int, asset_id: int) -> int:
     slot = high(balances)
     if slot == 0:
         slot = open_balance(m, low(load(m, order_at + lay.O_OWNER)), asset_id)
+        touch(m, order_at)
         store(m, order_at + lay.O_BALANCES, pair(low(balances), slot))
     return slot
 
 
 @inlined
-def order_hold(m: Any, instrument_at: int, side: int, price: int, leaves: int, hold_ppm: int) -> int:
+def hold_ppm(rates: int) -> int:
+    """Return the rate at which a hold covers the fee: the higher of an order's two."""
+    return max(low(rates), high(rates))
+
+
+@inlined
+def order_hold(m: Any, instrument_at: int, side: int, price: int, leaves: int, ppm: int) -> int:
     """Return what an order's open quantity holds: base units of a sell, quote units with the higher fee of a buy."""
     if side == BUY:
-        return with_fee(price * leaves * load(m, instrument_at + lay.I_TICK_LOT_UNITS), hold_ppm)
+        return with_fee(price * leaves * load(m, instrument_at + lay.I_TICK_LOT_UNITS), ppm)
     return leaves * load(m, instrument_at + lay.I_LOT_UNITS)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from kk99 import schema
-from kk99.core import ladder, ledger, orders, output
+from kk99.core import ending, extras, ladder, ledger, linked, orders, output
 from kk99.core import layout as lay
-from kk99.core.memory import add, high, inlined, kernel, load, low, pair, store
+from kk99.core.copying import touch
+from kk99.core.memory import add, far, high, inlined, kernel, load, low, pair, store
 
 BUY = schema.Side.BUY.value
 SELL = schema.Side.SELL.value
@@ -47,6 +48,14 @@ def crosses(m: Any, book_at: int, side: int, limit: int) -> bool:
 
 
 @inlined
+def within_band(m: Any, instrument_at: int, side: int, limit: int) -> int:
+    """Return the nearer of an aggressor's limit and the bound of the instrument's price bands."""
+    if side == BUY:
+        return min(limit, load(m, instrument_at + lay.I_BAND_HIGH))
+    return max(limit, load(m, instrument_at + lay.I_BAND_LOW))
+
+
+@inlined
 def same_group(m: Any, taker_at: int, maker_at: int) -> bool:
     """Return whether two orders' accounts are of one self-trade group."""
     taker = load(m, lay.account(low(load(m, taker_at + lay.O_OWNER))) + lay.C_GROUP)
@@ -63,9 +72,9 @@ def _pay(m: Any, order_at: int, instrument_at: int, price: int, qty: int, cost: 
         add(m, at + lay.B_HELD, -cost)
     else:
         leaves = load(m, order_at + lay.O_LEAVES)
-        hold_ppm = high(load(m, order_at + lay.O_RATES))
-        before = ledger.order_hold(m, instrument_at, BUY, price, leaves, hold_ppm)
-        released = before - ledger.order_hold(m, instrument_at, BUY, price, leaves - qty, hold_ppm)
+        ppm = ledger.hold_ppm(load(m, order_at + lay.O_RATES))
+        before = ledger.order_hold(m, instrument_at, BUY, price, leaves, ppm)
+        released = before - ledger.order_hold(m, instrument_at, BUY, price, leaves - qty, ppm)
         add(m, at + lay.B_HELD, -released)
         add(m, at + lay.B_AVAILABLE, released - cost)
     add(m, lay.asset(load(m, instrument_at + lay.I_QUOTE)) + lay.A_TOTAL, -cost)
@@ -100,25 +109,35 @@ def _record(
     store(m, at + lay.T_MAKER_ORDER, load(m, maker_at + lay.O_ID))
     store(m, at + lay.T_PRICE, price)
     store(m, at + lay.T_QTY, qty)
-    store(m, at + lay.T_RATES, pair(load(m, lay.S_TAKER_PPM), low(load(m, maker_at + lay.O_RATES))))
+    store(m, at + lay.T_RATES, pair(high(load(m, taker_at + lay.O_RATES)), low(load(m, maker_at + lay.O_RATES))))
     store(m, at + lay.T_BURN_PPM, burn_ppm)
     store(m, at + lay.T_BUSTED, 0)
 
 
 @kernel
-def fill(m: Any, instrument_at: int, taker_at: int, maker: int, side: int, limit: int, qty: int) -> None:
-    """Trade a quantity between the aggressor and a resting order, at the latter's price."""
-    maker_at = lay.order(maker)
-    price = load(m, maker_at + lay.O_PRICE)
+def fill(
+    m: Any,
+    instrument_at: int,
+    taker_at: int,
+    maker_at: int,
+    side: int,
+    price: int,
+    qty: int,
+    taker_hold_price: int,
+    maker_hold_price: int,
+) -> None:
+    """Trade a quantity at a price between the aggressor, of a side, and a resting order."""
+    touch(m, taker_at)
+    touch(m, maker_at)
     notional = price * qty * load(m, instrument_at + lay.I_TICK_LOT_UNITS)
     burn_ppm = load(m, lay.schedule(load(m, instrument_at + lay.I_SCHEDULE)) + lay.F_BURN_PPM)
-    taker_fee = ledger.fee(notional, load(m, lay.S_TAKER_PPM))
+    taker_fee = ledger.fee(notional, high(load(m, taker_at + lay.O_RATES)))
     maker_fee = ledger.maker_fee_of(notional, low(load(m, maker_at + lay.O_RATES)), taker_fee)
     burned = ledger.fee(taker_fee + maker_fee, burn_ppm)
     if side == BUY:
-        _settle(m, instrument_at, taker_at, maker_at, limit, qty, notional + taker_fee, notional - maker_fee)
+        _settle(m, instrument_at, taker_at, maker_at, taker_hold_price, qty, notional + taker_fee, notional - maker_fee)
     else:
-        _settle(m, instrument_at, maker_at, taker_at, price, qty, notional + maker_fee, notional - taker_fee)
+        _settle(m, instrument_at, maker_at, taker_at, maker_hold_price, qty, notional + maker_fee, notional - taker_fee)
     ledger.collect(m, load(m, instrument_at + lay.I_QUOTE), taker_fee + maker_fee, burned)
     leaves = max(load(m, taker_at + lay.O_LEAVES) - qty, 0)
     store(m, taker_at + lay.O_LEAVES, leaves)
@@ -145,18 +164,28 @@ def fill(m: Any, instrument_at: int, taker_at: int, maker: int, side: int, limit
 
 
 @inlined
-def _affordable(m: Any, instrument_at: int, price: int) -> int:
+def _affordable(m: Any, instrument_at: int, price: int, taker_ppm: int) -> int:
     """Return the lots that what is left of the budget buys at a price, fee included."""
     budget = load(m, lay.S_BUDGET)
-    divisor = PPM + load(m, lay.S_TAKER_PPM)
+    divisor = PPM + taker_ppm
     whole = budget // divisor
     notional = whole * PPM + (budget - whole * divisor) * PPM // divisor
     lots = notional // (price * load(m, instrument_at + lay.I_TICK_LOT_UNITS))
     return lots - lots % load(m, instrument_at + lay.I_LOT_STEP)
 
 
+@inlined
+def _shown(m: Any, order_at: int) -> int:
+    """Return what others can meet of a resting order: its leaves, or what an iceberg shows."""
+    if extras.is_special(m, order_at):
+        extra_at = extras.of(m, order_at)
+        if load(m, extra_at + lay.X_DISPLAY) != 0:
+            return load(m, extra_at + lay.X_SHOWN)
+    return load(m, order_at + lay.O_LEAVES)
+
+
 @kernel
-def _self_trade(m: Any, instrument_at: int, taker_at: int, maker: int, limit: int) -> int:
+def _self_trade(m: Any, instrument_at: int, taker_at: int, maker: int, hold_price: int) -> int:
     """Do what the aggressor asks for on meeting its own group; return the reason to end it, or 0 to go on."""
     instruction = (load(m, taker_at + lay.O_TERMS) >> 24) & 0xFF
     maker_at = lay.order(maker)
@@ -164,37 +193,54 @@ def _self_trade(m: Any, instrument_at: int, taker_at: int, maker: int, limit: in
     if instruction == CANCEL_NEWEST or (budget and instruction != CANCEL_OLDEST and instruction != CANCEL_BOTH):
         return R_SELF_TRADE
     if instruction == CANCEL_OLDEST or instruction == CANCEL_BOTH:
-        orders.cancel_resting(m, maker, R_SELF_TRADE)
+        ending.cancel(m, maker, R_SELF_TRADE)
         return 0 if instruction == CANCEL_OLDEST else R_SELF_TRADE
     taker_leaves = load(m, taker_at + lay.O_LEAVES)
-    maker_leaves = load(m, maker_at + lay.O_LEAVES)
-    taken = min(taker_leaves, maker_leaves)
-    if maker_leaves == taken:
-        orders.cancel_resting(m, maker, R_SELF_TRADE)
+    taken = min(taker_leaves, _shown(m, maker_at))
+    if load(m, maker_at + lay.O_LEAVES) == taken:
+        ending.cancel(m, maker, R_SELF_TRADE)
     else:
-        _reduce(m, instrument_at, maker_at, load(m, maker_at + lay.O_PRICE), taken)
+        _reduce(m, instrument_at, maker_at, extras.hold_price(m, maker_at), taken)
+        if extras.is_special(m, maker_at):
+            linked.shrunk(m, maker, taken)
     if taker_leaves == taken:
         return R_SELF_TRADE
-    _reduce(m, instrument_at, taker_at, limit, taken)
+    _reduce(m, instrument_at, taker_at, hold_price, taken)
     return 0
 
 
 @inlined
 def _reduce(m: Any, instrument_at: int, order_at: int, price: int, qty: int) -> None:
-    """Take quantity off an order and its hold; event ORDER_REDUCED."""
+    """Take quantity off an order and its hold, at its hold price; event ORDER_REDUCED."""
     side = load(m, order_at + lay.O_TERMS) & 0xFF
-    hold_ppm = high(load(m, order_at + lay.O_RATES))
+    ppm = ledger.hold_ppm(load(m, order_at + lay.O_RATES))
     leaves = load(m, order_at + lay.O_LEAVES)
-    before = ledger.order_hold(m, instrument_at, side, price, leaves, hold_ppm)
-    after = ledger.order_hold(m, instrument_at, side, price, leaves - qty, hold_ppm)
+    before = ledger.order_hold(m, instrument_at, side, price, leaves, ppm)
+    after = ledger.order_hold(m, instrument_at, side, price, leaves - qty, ppm)
+    touch(m, order_at)
     store(m, order_at + lay.O_LEAVES, leaves - qty)
     add(m, order_at + lay.O_QTY, -qty)
     ledger.hold(m, low(load(m, order_at + lay.O_BALANCES)), after - before)
     output.order_event(m, output.E_REDUCED, R_SELF_TRADE, order_at, leaves - qty, after)
 
 
+@inlined
+def _filled(m: Any, book_at: int, side: int, maker: int, qty: int) -> None:
+    """Do what follows from a fill for the resting order: what special ones do, and its end without leaves."""
+    maker_at = lay.order(maker)
+    if extras.is_special(m, maker_at):
+        linked.filled(m, maker, qty)
+        if load(m, maker_at + lay.O_LEAVES) == 0:
+            ladder.remove(m, book_at, side, maker)
+            ending.end(m, maker)
+    elif load(m, maker_at + lay.O_LEAVES) == 0:
+        ladder.remove(m, book_at, side, maker)
+        orders.unlink(m, maker)
+        orders.retire(m, maker)
+
+
 @kernel
-def match(m: Any, slot: int, limit: int) -> int:
+def match(m: Any, slot: int, limit: int, hold_price: int) -> int:
     """Match an aggressor while its limit, quantity or budget last; return the reason that ended it early, or 0."""
     taker_at = lay.order(slot)
     terms = load(m, taker_at + lay.O_TERMS)
@@ -204,10 +250,11 @@ def match(m: Any, slot: int, limit: int) -> int:
     book_at = lay.book(instrument_id, 3 - side)
     guarded = (terms >> 24) & 0xFF != ALLOW
     budget = load(m, lay.S_BUDGET) != NO_BUDGET
-    hold_price = 0 if budget else limit
     met = 0
     last = 0
+    traded = 0
     reason = 0
+    store(m, lay.S_TAKER, slot)
     while crosses(m, book_at, side, limit) and load(m, lay.S_BUDGET if budget else taker_at + lay.O_LEAVES) > 0:
         if met == FILLS_MAX:
             reason = R_FILL_LIMIT
@@ -216,38 +263,61 @@ def match(m: Any, slot: int, limit: int) -> int:
         maker = low(load(m, lay.level(load(m, book_at + lay.L_BEST)) + lay.V_QUEUE))
         maker_at = lay.order(maker)
         if guarded and same_group(m, taker_at, maker_at):
-            reason = _self_trade(m, instrument_at, taker_at, maker, limit)
+            reason = _self_trade(m, instrument_at, taker_at, maker, hold_price)
             if reason != 0:
                 break
             continue
-        price = load(m, maker_at + lay.O_PRICE)
-        qty = load(m, maker_at + lay.O_LEAVES)
-        qty = min(qty, _affordable(m, instrument_at, price) if budget else load(m, taker_at + lay.O_LEAVES))
+        price = load(m, book_at + lay.L_BEST_PRICE)
+        qty = _shown(m, maker_at)
+        if budget:
+            qty = min(qty, _affordable(m, instrument_at, price, high(load(m, taker_at + lay.O_RATES))))
+        else:
+            qty = min(qty, load(m, taker_at + lay.O_LEAVES))
         if qty == 0:
             reason = R_BUDGET_SPENT
             break
-        fill(m, instrument_at, taker_at, maker, side, hold_price, qty)
+        maker_hold_price = extras.hold_price(m, maker_at)
+        fill(m, instrument_at, taker_at, maker_at, side, price, qty, hold_price, maker_hold_price)
+        if last == 0 and load(m, lay.S_PATH_FIRST) == 0:
+            store(m, lay.S_PATH_FIRST, price)
         last = price
-        if load(m, maker_at + lay.O_LEAVES) == 0:
-            ladder.remove(m, book_at, 3 - side, maker)
-            orders.unlink(m, maker)
-            orders.retire(m, maker)
+        traded += qty
+        _filled(m, book_at, 3 - side, maker, qty)
+    store(m, lay.S_TAKER, 0)
+    store(m, lay.S_MET, met)
     if last != 0:
         set_reference(m, instrument_at, last)
+        store(m, instrument_at + lay.I_LAST, last)
+        store(m, lay.S_TRADED, traded)
     if budget and reason == 0 and load(m, lay.S_BUDGET) == 0:
         reason = R_BUDGET_SPENT
     return reason
 
 
-@kernel
-def fillable(m: Any, slot: int, limit: int) -> bool:
-    """Return whether a fill-or-kill order can be filled whole, by walking what it would meet."""
+@far
+def trade(m: Any, instrument_at: int, taker: int, maker: int, side: int, price: int, qty: int) -> None:
+    """Trade between two resting orders, the taker of a side, at an auction's price; each ends without leaves."""
+    store(m, lay.S_BUDGET, NO_BUDGET)
+    taker_at = lay.order(taker)
+    maker_at = lay.order(maker)
+    instrument_id = high(load(m, taker_at + lay.O_OWNER))
+    taker_hold_price = extras.hold_price(m, taker_at)
+    maker_hold_price = extras.hold_price(m, maker_at)
+    fill(m, instrument_at, taker_at, maker_at, side, price, qty, taker_hold_price, maker_hold_price)
+    set_reference(m, instrument_at, price)
+    store(m, instrument_at + lay.I_LAST, price)
+    _filled(m, lay.book(instrument_id, 3 - side), 3 - side, maker, qty)
+    _filled(m, lay.book(instrument_id, side), side, taker, qty)
+
+
+@far
+def fillable(m: Any, slot: int, limit: int, wanted: int) -> bool:
+    """Return whether an aggressor can trade so much at once, by walking what it would meet."""
     taker_at = lay.order(slot)
     terms = load(m, taker_at + lay.O_TERMS)
     side = terms & 0xFF
     instruction = (terms >> 24) & 0xFF
     book_at = lay.book(high(load(m, taker_at + lay.O_OWNER)), 3 - side)
-    wanted = load(m, taker_at + lay.O_LEAVES)
     level = load(m, book_at + lay.L_BEST)
     met = 0
     while level != 0 and wanted > 0:
@@ -256,15 +326,27 @@ def fillable(m: Any, slot: int, limit: int) -> bool:
             break
         maker = low(load(m, lay.level(level) + lay.V_QUEUE))
         while maker != 0 and wanted > 0:
-            if met == FILLS_MAX:
-                return False
-            met += 1
             maker_at = lay.order(maker)
-            if instruction != ALLOW and same_group(m, taker_at, maker_at):
-                if instruction != CANCEL_OLDEST:
-                    return False
-            else:
+            is_own = instruction != ALLOW and same_group(m, taker_at, maker_at)
+            met += 1 if is_own else _meetings(m, maker_at)
+            if met > FILLS_MAX or (is_own and instruction != CANCEL_OLDEST):
+                return False
+            if not is_own:
                 wanted -= load(m, maker_at + lay.O_LEAVES)
             maker = low(load(m, maker_at + lay.O_QUEUE))
         level = ladder.next_level(m, level, 3 - side)
     return wanted <= 0
+
+
+@inlined
+def _meetings(m: Any, order_at: int) -> int:
+    """Return as how many resting orders one counts: an iceberg once for each part that it has to show."""
+    if extras.is_special(m, order_at):
+        extra_at = extras.of(m, order_at)
+        display = load(m, extra_at + lay.X_DISPLAY)
+        if display != 0:
+            refill = load(m, extra_at + lay.X_REFILL)
+            part = refill if refill != 0 else display
+            hidden = load(m, order_at + lay.O_LEAVES) - load(m, extra_at + lay.X_SHOWN)
+            return 1 + (hidden + part - 1) // part
+    return 1

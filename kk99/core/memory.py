@@ -3,7 +3,7 @@
 `KK99_LANE` chooses the lane at import:
 
 - `jit` (default): a memory is an int64 address; loads and stores compile to single instructions, nothing is checked;
-- `checked`: a memory is an int64 array, compiled by numba with bounds checks;
+- `checked`: likewise, but the word before a memory is its length, and every load and store is checked against it;
 - `python`: a memory is an int64 array, plain Python without compiling, for debugging and coverage.
 
 Everything else in the core is written once, as plain Python on integers, through the functions of this module. Only
@@ -14,6 +14,8 @@ no objects); should a numba release drop it, `_OPTIONS` without it is correct an
 from __future__ import annotations
 
 import os
+import sys
+import traceback
 from typing import TYPE_CHECKING, Any, Final
 
 from kk99.core import jit_cache
@@ -34,8 +36,17 @@ _WORD: Final = (1 << 64) - 1
 _SIGN: Final = 1 << 63
 _SPREAD: Final = 0x9E3779B97F4A7C1
 
+
+def _die(unraisable: Any) -> None:
+    """End the process on what a `far` function raised: there is nobody to take it, and the state is broken."""
+    traceback.print_exception(unraisable.exc_value)
+    os.abort()
+
+
 kernel: Callable[[Any], Any]
 inlined: Callable[[Any], Any]
+apart: Callable[[Any], Any]
+far: Callable[[Any], Any]
 entry: Callable[[Any], Any]
 
 if LANE == "python":
@@ -43,7 +54,7 @@ if LANE == "python":
     def _plain(function: Any) -> Any:
         return function
 
-    kernel = inlined = entry = _plain
+    kernel = inlined = apart = far = entry = _plain
 
     def load(memory: Any, index: int) -> int:
         """Return the word at an index."""
@@ -79,16 +90,19 @@ if LANE == "python":
     def prefetch(memory: Any, index: int) -> None:
         """Hint that the word's cache line is soon needed."""
 
+    def unlikely(condition: bool) -> bool:
+        """Return a condition that rarely holds: the code for it stands out of the way."""
+        return condition
+
 else:
     import numba
-    from llvmlite import ir
+    from llvmlite import binding, ir
     from numba.core import types
     from numba.extending import intrinsic
 
     _OPTIONS: Final[dict[str, Any]] = {"_nrt": False, "error_model": "numpy", "boundscheck": False}
     if LANE == "checked":
-        _OPTIONS.update(_nrt=True, boundscheck=True)
-    _MEMORY: Final = types.int64 if LANE == "jit" else types.int64[::1]
+        sys.unraisablehook = _die
 
     def kernel(function: Any) -> Any:
         """Compile a function of the core."""
@@ -98,11 +112,38 @@ else:
         """Compile a small function of the core into its callers."""
         return numba.njit(**_OPTIONS, forceinline=True)(function)
 
+    def apart(function: Any) -> Any:
+        """Compile a function of the core that rarely runs, not into its callers even where they are inlined."""
+        return numba.njit(**_OPTIONS, forceinline=False)(function)
+
     def entry(function: Any) -> Any:
         """Compile a function that Python calls: memory, rows, then plain integers; an integer back. Cached on disk."""
         count = function.__code__.co_argcount
-        signature = types.int64(_MEMORY, _MEMORY, *[types.int64] * (count - 2))
-        return jit_cache.lazily(lambda: numba.njit(signature, nogil=True, cache=True, **_OPTIONS)(function))
+        signature = types.int64(*[types.int64] * count)
+
+        def make() -> Any:
+            jit_cache.compile_far()
+            return numba.njit(signature, nogil=True, cache=True, **_OPTIONS)(function)
+
+        return jit_cache.lazily(make)
+
+    def far(function: Any) -> Any:
+        """Compile a function of the core by itself, cached on disk; its callers only know its name.
+
+        Without this each caller compiles all that it calls once more. For what is not on the path of a plain order.
+        It is defined before what calls it.
+        """
+        result = types.void if function.__annotations__["return"] == "None" else types.int64
+        signature = result(*[types.int64] * function.__code__.co_argcount)
+        symbol = f"{function.__module__}.{function.__name__}"
+
+        def make() -> Any:
+            compiled = numba.cfunc(signature, cache=True, **_OPTIONS)(function)
+            binding.add_symbol(symbol, compiled.address)
+            return compiled
+
+        jit_cache.add_far(make)
+        return types.ExternalFunction(symbol, signature)
 
     @intrinsic
     def _count_trailing_zeros(typing_context: Any, word: Any) -> Any:
@@ -132,6 +173,18 @@ else:
 
         return types.int64(types.int64, types.int64, types.int64, types.int64), codegen
 
+    @intrinsic
+    def unlikely(typing_context: Any, condition: Any) -> Any:
+        """Return a condition that rarely holds: the code for it stands out of the way."""
+
+        def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+            boolean = ir.IntType(1)
+            kind = ir.FunctionType(boolean, [boolean, boolean])
+            expect = builder.module.declare_intrinsic("llvm.expect", [boolean], kind)
+            return builder.call(expect, [args[0], ir.Constant(boolean, 0)])
+
+        return types.boolean(types.boolean), codegen
+
     @inlined
     def low(word: int) -> int:
         """Return the signed low half of a word."""
@@ -157,84 +210,93 @@ else:
         """Return the word with one bit set."""
         return 1 << index
 
+    @intrinsic
+    def _load(typing_context: Any, memory: Any, index: Any) -> Any:
+        """Return the word at an index."""
+
+        def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+            pointer = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
+            return builder.load(builder.gep(pointer, [args[1]]))
+
+        return types.int64(types.int64, types.int64), codegen
+
+    @intrinsic
+    def _store(typing_context: Any, memory: Any, index: Any, word: Any) -> Any:
+        """Set the word at an index."""
+
+        def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+            pointer = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
+            builder.store(args[2], builder.gep(pointer, [args[1]]))
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64, types.int64), codegen
+
+    @intrinsic
+    def _load_half(typing_context: Any, memory: Any, base: Any, position: Any) -> Any:
+        """Return a signed half word: `position` counts halves from the word `base`."""
+
+        def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+            words = builder.gep(builder.inttoptr(args[0], ir.IntType(64).as_pointer()), [args[1]])
+            halves = builder.bitcast(words, ir.IntType(32).as_pointer())
+            return builder.sext(builder.load(builder.gep(halves, [args[2]])), ir.IntType(64))
+
+        return types.int64(types.int64, types.int64, types.int64), codegen
+
+    @intrinsic
+    def _store_half(typing_context: Any, memory: Any, base: Any, position: Any, half: Any) -> Any:
+        """Set a half word: `position` counts halves from the word `base`."""
+
+        def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+            words = builder.gep(builder.inttoptr(args[0], ir.IntType(64).as_pointer()), [args[1]])
+            halves = builder.bitcast(words, ir.IntType(32).as_pointer())
+            builder.store(builder.trunc(args[3], ir.IntType(32)), builder.gep(halves, [args[2]]))
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64, types.int64, types.int64), codegen
+
+    @intrinsic
+    def _prefetch(typing_context: Any, memory: Any, index: Any) -> Any:
+        """Hint that the word's cache line is soon needed."""
+
+        def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+            byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+            kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+            hint = builder.module.declare_intrinsic("llvm.prefetch.p0", fnty=kind)
+            pointer = builder.gep(builder.inttoptr(args[0], ir.IntType(64).as_pointer()), [args[1]])
+            write, keep, data = (ir.Constant(number, value) for value in (1, 3, 1))
+            builder.call(hint, [builder.bitcast(pointer, byte), write, keep, data])
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64), codegen
+
+    prefetch = _prefetch
     if LANE == "jit":
-
-        @intrinsic
-        def load(typing_context: Any, memory: Any, index: Any) -> Any:
-            """Return the word at an index."""
-
-            def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-                pointer = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
-                return builder.load(builder.gep(pointer, [args[1]]))
-
-            return types.int64(types.int64, types.int64), codegen
-
-        @intrinsic
-        def store(typing_context: Any, memory: Any, index: Any, word: Any) -> Any:
-            """Set the word at an index."""
-
-            def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-                pointer = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
-                builder.store(args[2], builder.gep(pointer, [args[1]]))
-                return context.get_dummy_value()
-
-            return types.void(types.int64, types.int64, types.int64), codegen
-
-        @intrinsic
-        def load_half(typing_context: Any, memory: Any, base: Any, position: Any) -> Any:
-            """Return a signed half word: `position` counts halves from the word `base`."""
-
-            def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-                words = builder.gep(builder.inttoptr(args[0], ir.IntType(64).as_pointer()), [args[1]])
-                halves = builder.bitcast(words, ir.IntType(32).as_pointer())
-                return builder.sext(builder.load(builder.gep(halves, [args[2]])), ir.IntType(64))
-
-            return types.int64(types.int64, types.int64, types.int64), codegen
-
-        @intrinsic
-        def store_half(typing_context: Any, memory: Any, base: Any, position: Any, half: Any) -> Any:
-            """Set a half word: `position` counts halves from the word `base`."""
-
-            def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-                words = builder.gep(builder.inttoptr(args[0], ir.IntType(64).as_pointer()), [args[1]])
-                halves = builder.bitcast(words, ir.IntType(32).as_pointer())
-                builder.store(builder.trunc(args[3], ir.IntType(32)), builder.gep(halves, [args[2]]))
-                return context.get_dummy_value()
-
-            return types.void(types.int64, types.int64, types.int64, types.int64), codegen
-
-        @intrinsic
-        def prefetch(typing_context: Any, memory: Any, index: Any) -> Any:
-            """Hint that the word's cache line is soon needed."""
-
-            def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-                byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-                kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
-                hint = builder.module.declare_intrinsic("llvm.prefetch.p0", fnty=kind)
-                pointer = builder.gep(builder.inttoptr(args[0], ir.IntType(64).as_pointer()), [args[1]])
-                write, keep, data = (ir.Constant(number, value) for value in (1, 3, 1))
-                builder.call(hint, [builder.bitcast(pointer, byte), write, keep, data])
-                return context.get_dummy_value()
-
-            return types.void(types.int64, types.int64), codegen
-
+        load, store, load_half, store_half = _load, _store, _load_half, _store_half
     else:
 
         @inlined
         def load(memory: Any, index: int) -> int:
             """Return the word at an index."""
-            assert index >= 0
-            return memory[index]
+            assert 0 <= index < _load(memory, -1)
+            return _load(memory, index)
 
         @inlined
         def store(memory: Any, index: int, word: int) -> None:
             """Set the word at an index."""
-            assert index >= 0
-            memory[index] = word
+            assert 0 <= index < _load(memory, -1)
+            _store(memory, index, word)
 
         @inlined
-        def prefetch(memory: Any, index: int) -> None:
-            """Hint that the word's cache line is soon needed."""
+        def load_half(memory: Any, base: int, position: int) -> int:
+            """Return a signed half word: `position` counts halves from the word `base`."""
+            assert 0 <= base + (position >> 1) < _load(memory, -1)
+            return _load_half(memory, base, position)
+
+        @inlined
+        def store_half(memory: Any, base: int, position: int, half: int) -> None:
+            """Set a half word: `position` counts halves from the word `base`."""
+            assert 0 <= base + (position >> 1) < _load(memory, -1)
+            _store_half(memory, base, position, half)
 
 
 @inlined
@@ -273,15 +335,13 @@ def store_high(memory: Any, index: int, half: int) -> None:
     store(memory, index, (load(memory, index) & 0xFFFFFFFF) | (half << 32))
 
 
-if LANE != "jit":
+if LANE == "python":
 
-    @inlined
     def load_half(memory: Any, base: int, position: int) -> int:
         """Return a signed half word: `position` counts halves from the word `base`."""
         word = load(memory, base + (position >> 1))
         return word >> 32 if position & 1 else low(word)
 
-    @inlined
     def store_half(memory: Any, base: int, position: int, half: int) -> None:
         """Set a half word: `position` counts halves from the word `base`."""
         if position & 1:

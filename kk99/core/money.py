@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kk99 import schema
-from kk99.core import entry, index, ledger, output
+from kk99.core import entry, index, ledger, linked, output
 from kk99.core import layout as lay
 from kk99.core.memory import add, high, inlined, kernel, load, low, pair
 from kk99.schema import RejectCode as R
@@ -50,7 +50,7 @@ def deposit(m: Any, c: Any, at: int) -> None:
         code = _check_asset(m, asset_id)
     if code == 0 and (amount < 1 or amount > AMOUNT_MAX - load(m, lay.asset(asset_id) + lay.A_DEPOSITS)):
         code = R.AMOUNT_INVALID.value
-    if code == 0 and load(m, lay.HEADER + lay.H_BALANCES) >= entry.BALANCES_BOUND:
+    if code == 0 and load(m, lay.HEADER + lay.H_BALANCES) >= linked.BALANCES_BOUND:
         code = R.CAPACITY_REACHED.value
     if code != 0:
         output.reject(m, c, at, code)

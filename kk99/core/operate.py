@@ -5,20 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 from kk99 import schema
-from kk99.core import entry, ledger, matching, orders, output, work
+from kk99.core import breaker, entry, ledger, matching, orders, output, phases, work
 from kk99.core import layout as lay
+from kk99.core.copying import touch
 from kk99.core.memory import add, high, inlined, kernel, load, low, pair, store
 from kk99.schema import RejectCode as R
 
 K_INSTRUMENT_STATE = schema.CommandKind.INSTRUMENT_STATE.value
 K_ACCOUNT_STATE = schema.CommandKind.ACCOUNT_STATE.value
 K_REFERENCE_PRICE = schema.CommandKind.REFERENCE_PRICE.value
-E_INSTRUMENT_STATE = schema.EventKind.INSTRUMENT_STATE_CHANGED.value
 E_ACCOUNT_STATE = schema.EventKind.ACCOUNT_STATE_CHANGED.value
 E_REFERENCE_PRICE = schema.EventKind.REFERENCE_PRICE_CHANGED.value
 E_BUSTED = schema.EventKind.TRADE_BUSTED.value
 E_CORRECTED = schema.EventKind.TRADE_CORRECTED.value
-MARKET_STATE_LAST = schema.MarketState.CLOSED.value
+PRE_OPEN = schema.MarketState.PRE_OPEN.value
+CLOSED = schema.MarketState.CLOSED.value
+CALL = schema.MarketState.CALL.value
+UNCROSSING = schema.MarketState.UNCROSSING.value
+OPENING = schema.CallPurpose.OPENING.value
+RECOVERY = schema.CallPurpose.RECOVERY.value
 KILLED = schema.AccountState.KILLED.value
 R_KILL_SWITCH = schema.CancelReason.KILL_SWITCH.value
 BUY = schema.Side.BUY.value
@@ -36,12 +41,15 @@ def instrument_state(m: Any, c: Any, at: int) -> int:
     code = entry.check_instrument(m, instrument_id)
     if code != 0:
         return code
-    instrument_at = lay.instrument(instrument_id)
-    if state > MARKET_STATE_LAST or state == load(m, instrument_at + lay.I_STATE):
+    present = load(m, lay.instrument(instrument_id) + lay.I_STATE)
+    if state >= UNCROSSING or state == present:
         return R.STATE_UNCHANGED.value
-    store(m, instrument_at + lay.I_STATE, state)
-    event = output.begin(m, E_INSTRUMENT_STATE | state << output.REASON_SHIFT, instrument_id, 0, 0, 0)
-    output.finish(m, event, 0, 0, 0, 0, 0, 0)
+    if present == UNCROSSING:
+        return R.MARKET_BUSY.value
+    purpose = 0
+    if state == CALL:
+        purpose = OPENING if present == PRE_OPEN or present == CLOSED else RECOVERY
+    phases.enter(m, instrument_id, state, purpose, phases.BY_OPERATOR)
     return 0
 
 
@@ -64,7 +72,6 @@ def account_state(m: Any, c: Any, at: int) -> int:
     output.finish(m, event, 0, 0, 0, 0, 0, 0)
     if state == KILLED:
         work.enqueue(m, R_KILL_SWITCH, account_id, 0, 0, 0)
-        work.work_on(m)
     return 0
 
 
@@ -82,6 +89,8 @@ def reference_price(m: Any, c: Any, at: int) -> int:
     if price > load(m, instrument_at + lay.I_MAX_PRICE):
         return R.PRICE_ABOVE_MAX.value
     matching.set_reference(m, instrument_at, price)
+    if load(m, instrument_at + lay.I_BREAKER) != 0:
+        breaker.set_static(m, instrument_id, price)
     event = output.begin(m, E_REFERENCE_PRICE, instrument_id, 0, 0, 0)
     output.finish(m, event, price, 0, 0, 0, 0, 0)
     return 0
@@ -131,6 +140,7 @@ def _adjust_order(m: Any, order_id: int, qty: int, notional: int) -> None:
     """Take what a trade lost off an order that is still live; nothing returns to the book."""
     order_at = lay.order(order_id & orders.SLOT_MASK)
     if load(m, order_at + lay.O_ID) == order_id:
+        touch(m, order_at)
         add(m, order_at + lay.O_QTY, -qty)
         add(m, order_at + lay.O_NOTIONAL, -notional)
 

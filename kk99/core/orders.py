@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from kk99 import schema
-from kk99.core import index, ladder, ledger, output
+from kk99.core import index
 from kk99.core import layout as lay
+from kk99.core.copying import touch, touch_neighbours
 from kk99.core.memory import add, high, inlined, kernel, load, load_high, load_low, low, pair, store
 
 SLOT_MASK = (1 << schema.ORDER_SLOT_BITS) - 1
 GENERATION = 1 << schema.ORDER_SLOT_BITS
+NOT_LISTED = -1  # as links: the order is in no account's list
 
 
 @inlined
@@ -19,6 +21,7 @@ def take_slot(m: Any) -> int:
     slot = load(m, lay.HEADER + lay.H_ORDER_FREE)
     if slot != 0:
         at = lay.order(slot)
+        touch(m, at)
         store(m, lay.HEADER + lay.H_ORDER_FREE, load(m, at + lay.O_QUEUE))
         store(m, at + lay.O_ID, GENERATION - load(m, at + lay.O_ID))
     else:
@@ -36,11 +39,13 @@ def link(m: Any, slot: int) -> None:
     account_at = lay.account(low(load(m, at + lay.O_OWNER)))
     ends = load(m, account_at + lay.C_LIST)
     newest = high(ends)
+    touch(m, at)
     store(m, at + lay.O_LIST, pair(0, newest))
     if newest == 0:
         store(m, account_at + lay.C_LIST, pair(slot, slot))
     else:
         newest_at = lay.order(newest) + lay.O_LIST
+        touch(m, lay.order(newest))
         store(m, newest_at, pair(slot, load_high(m, newest_at)))
         store(m, account_at + lay.C_LIST, pair(low(ends), slot))
     add(m, account_at + lay.C_ORDERS, 1)
@@ -51,6 +56,7 @@ def unlink(m: Any, slot: int) -> None:
     """Take an order out of its account's list; pending work that was to visit it next goes on behind it."""
     at = lay.order(slot)
     account_at = lay.account(low(load(m, at + lay.O_OWNER)))
+    touch_neighbours(m, at, lay.O_LIST)
     links = load(m, at + lay.O_LIST)
     following = low(links)
     before = high(links)
@@ -77,33 +83,11 @@ def retire(m: Any, slot: int) -> None:
     at = lay.order(slot)
     if load(m, at + lay.O_CLIENT_LO) != 0 or load(m, at + lay.O_CLIENT_HI) != 0:
         index.end_order(m, slot)
+    touch(m, at)
     store(m, at + lay.O_ID, -load(m, at + lay.O_ID))
     store(m, at + lay.O_QUEUE, load(m, lay.HEADER + lay.H_ORDER_FREE))
     store(m, lay.HEADER + lay.H_ORDER_FREE, slot)
     add(m, lay.HEADER + lay.H_ORDERS, -1)
-
-
-@kernel
-def release(m: Any, slot: int, price: int) -> None:
-    """Give back what an order still holds, by the formula at a price."""
-    at = lay.order(slot)
-    instrument_at = lay.instrument(high(load(m, at + lay.O_OWNER)))
-    side = load(m, at + lay.O_TERMS) & 0xFF
-    hold_ppm = high(load(m, at + lay.O_RATES))
-    amount = ledger.order_hold(m, instrument_at, side, price, load(m, at + lay.O_LEAVES), hold_ppm)
-    ledger.hold(m, low(load(m, at + lay.O_BALANCES)), -amount)
-
-
-@kernel
-def cancel_resting(m: Any, slot: int, reason: int) -> None:
-    """Cancel a resting order: event, hold, book, list, slot."""
-    at = lay.order(slot)
-    side = load(m, at + lay.O_TERMS) & 0xFF
-    output.order_event(m, output.E_CANCELED, reason, at, load(m, at + lay.O_LEAVES), 0)
-    release(m, slot, load(m, at + lay.O_PRICE))
-    ladder.remove(m, lay.book(high(load(m, at + lay.O_OWNER)), side), side, slot)
-    unlink(m, slot)
-    retire(m, slot)
 
 
 @inlined

@@ -6,7 +6,8 @@ from typing import Any
 
 from kk99 import schema
 from kk99.core import layout as lay
-from kk99.core.memory import inlined, kernel, load, low, pair, store
+from kk99.core import timers
+from kk99.core.memory import far, inlined, kernel, load, low, pair, store
 
 E_REJECTED = schema.EventKind.REJECTED.value
 E_TRADE = schema.EventKind.TRADE.value
@@ -25,6 +26,15 @@ C_TARGET_HI = schema.word_of(schema.COMMAND, "target_hi")
 FLAGS_SHIFT = schema.shift_of(schema.COMMAND, "flags")
 REASON_SHIFT = schema.shift_of(schema.EVENT, "reason")
 BY_CLIENT_ID = schema.Flag.TARGET_CLIENT_ID.value
+BY_OPERATOR = 0  # in place of a StateReason
+CALL = schema.MarketState.CALL.value
+UNCROSSING = schema.MarketState.UNCROSSING.value
+E_OPERATOR = schema.EventKind.INSTRUMENT_STATE_CHANGED.value
+E_STATE = schema.EventKind.MARKET_STATE_CHANGED.value
+STATE_SHIFT = schema.shift_of(schema.EVENT, "state")
+STATE_REASON_SHIFT = schema.shift_of(schema.EVENT, "state_reason")
+PURPOSE_SHIFT = schema.shift_of(schema.EVENT, "call_purpose")
+EXPIRE_WORD = schema.word_of(schema.EVENT, "expire_time_ns")
 
 
 @inlined
@@ -96,3 +106,19 @@ def order_event(m: Any, kind: int, reason: int, order_at: int, leaves: int, amou
     store(m, at + 13, load(m, order_at + lay.O_CLIENT_HI))
     store(m, at + 14, 0)
     store(m, at + 15, amount)
+
+
+@far
+def market_state(m: Any, instrument_id: int, state: int, purpose: int, reason: int) -> None:
+    """Write that a market is in a state: an operator's document, or the venue's own change and its expected end."""
+    kind = E_OPERATOR if reason == BY_OPERATOR else E_STATE
+    told = purpose if state == CALL else 0
+    kinds = kind | state << STATE_SHIFT | reason << STATE_REASON_SHIFT | told << PURPOSE_SHIFT
+    event = begin(m, kinds, instrument_id, 0, 0, 0)
+    finish(m, event, 0, 0, 0, 0, 0, 0)
+    timers_at = lay.instrument(instrument_id) + lay.I_TIMERS
+    slot = load(m, timers_at + timers.M_RECOVERY)
+    if slot == 0:
+        slot = load(m, timers_at + timers.M_PHASE)
+    if reason != BY_OPERATOR and state != UNCROSSING and slot != 0:
+        store(m, event + EXPIRE_WORD, load(m, lay.timer(slot) + lay.M_DUE_NS))

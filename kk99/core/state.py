@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from kk99 import schema
-from kk99.core import apply, index
+from kk99.core import apply, copying, index, jit_cache, phases, watching
 from kk99.core import layout as lay
 from kk99.core.memory import LANE
-from kk99.errors import InputError
+from kk99.errors import InputError, InvariantError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,11 +55,18 @@ TABLES: Final = (
     Table("balances", lay.BALANCES, _counted(lay.H_BALANCES, lay.BALANCE_WORDS), lay.BALANCE_WORDS, (lay.B_CHAIN,)),
     Table("sessions", lay.SESSIONS, _counted(lay.H_SESSIONS, lay.SESSION_WORDS)),
     Table("orders", lay.ORDERS, _counted(lay.H_ORDER_TOP, lay.ORDER_WORDS), lay.ORDER_WORDS, (lay.O_LEVEL, lay.O_HASH)),
+    Table("extras", lay.EXTRAS, _counted(lay.H_EXTRA_TOP, lay.EXTRA_WORDS)),
+    Table("timers", lay.TIMERS, _counted(lay.H_TIMER_TOP, lay.TIMER_WORDS)),
+    Table("timer heap", lay.TIMER_HEAP, _counted(lay.H_TIMERS, 1)),
+    Table("trading", lay.TRADING, _counted(lay.H_TRADING_SCHEDULES, lay.TRADING_WORDS)),
+    Table("breakers", lay.BREAKERS, _counted(lay.H_BREAKERS, lay.BREAKER_WORDS)),
+    Table("market groups", lay.GROUPS, _counted(lay.H_MARKET_GROUPS, lay.GROUP_WORDS)),
     Table("closed", lay.CLOSED, _counted(lay.H_CLOSED, lay.CLOSED_WORDS, schema.CLIENT_ID_WINDOW)),
     Table("trades", lay.TRADES, _counted(lay.H_TRADES, lay.TRADE_WORDS, schema.TRADE_WINDOW)),
     Table("work", lay.WORK, _counted(lay.H_WORK_LAST, lay.WORK_WORDS, schema.WORK_QUEUE_MAX)),
 )
 """The state, in the order in which snapshots and the state hash take it."""
+ORDERS: Final = next(table for table in TABLES if table.base == lay.ORDERS)
 
 
 class State:
@@ -71,11 +78,12 @@ class State:
 
     def __init__(self) -> None:
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
-        self._map = mmap.mmap(-1, lay.MEMORY_WORDS * 8, flags=flags)
+        self._map = mmap.mmap(-1, mmap.PAGESIZE + lay.MEMORY_WORDS * 8, flags=flags)
         self._map.madvise(mmap.MADV_HUGEPAGE)
-        self.words: Words = np.frombuffer(self._map, np.int64)
-        self.scalars = memoryview(self._map).cast("q")
-        self.handle: Any = self.words.ctypes.data if LANE == "jit" else self.words
+        self.words: Words = np.frombuffer(self._map, np.int64, offset=mmap.PAGESIZE)
+        self.scalars = memoryview(self._map).cast("q")[mmap.PAGESIZE // 8 :]
+        self.handle: Any = self.words if LANE == "python" else self.words.ctypes.data
+        np.frombuffer(self._map, np.int64, mmap.PAGESIZE // 8)[-1] = lay.MEMORY_WORDS  # for the checked lane
         self.words[lay.S_SALT] = int.from_bytes(os.urandom(7), "little") | 1
         for control in (lay.X_ORDERS, lay.X_BALANCES):
             self.words[control + lay.X_BUCKETS] = index.BUCKETS_MIN
@@ -108,50 +116,95 @@ class State:
         apply.rebuild(self.handle, self.handle)
 
 
-def words_handle(words: Words) -> Any:
-    """Return what kernels take for words that they write to in this lane."""
-    return words.ctypes.data if LANE == "jit" else words
+class Lent:
+    """Words lent to a kernel: `handle` is what it takes for them in this lane, `words` what Python sees.
+
+    They must be kept until the kernel has returned.
+    """
+
+    def __init__(self, words: Words) -> None:
+        if LANE == "checked":
+            self._whole = np.concatenate([np.array([len(words)]), words])
+            words = self._whole[1:]
+        self.words = words
+        self.handle: Any = words if LANE == "python" else words.ctypes.data
 
 
-def rows_handle(rows: npt.NDArray[np.void]) -> Any:
-    """Return what kernels take for command rows in this lane, or raise `InputError` unless they lie end to end."""
+def lend_rows(rows: npt.NDArray[np.void]) -> Lent:
+    """Return command rows as words for a kernel, or raise `InputError` unless they lie end to end."""
     if rows.strides != (schema.ROW_SIZE,):
         raise InputError(f"command rows lie {rows.strides} bytes apart, not {schema.ROW_SIZE}: copy them first")
-    if LANE == "jit":
-        return rows.ctypes.data
-    return np.array(rows).view(np.int64).reshape(-1)
+    return Lent((rows if LANE == "jit" else np.array(rows)).view(np.int64).reshape(-1))
 
 
 class Copies:
-    """Copies of a state's primary tables, in buffers that are kept, so that copying again touches no new memory."""
+    """Copies of a state's primary tables, in memory that is kept, so that copying again touches no new memory.
+
+    `copy` takes all at once. `begin` takes all but the orders, which `advance` takes in slices while commands go on;
+    they lie in the state's own memory, so a state has one such copy at a time: the one begun last.
+    """
 
     def __init__(self) -> None:
         self._buffers: dict[str, Words] = {}
-        self.tables: dict[str, Words] = {}
+        self._tables: dict[str, Words] = {}
+        self._state: State | None = None  # whose memory holds the orders' copy
+        self._number = 0  # of that copy
+        self._is_masked = False
 
     def reserve(self, state: State) -> None:
-        """Make the buffers half as large again as the tables are now, and touch them: slow, so not between batches."""
+        """Make room for the tables and some growth, and touch it: slow, so neither between batches nor amid a copy."""
         for table in TABLES:
             needed = table.words(state.words)
-            buffer = self._buffers.get(table.name)
-            if buffer is None or len(buffer) < needed + needed // 8:
+            if table is ORDERS:
+                state.words[lay.COPIED_ORDERS : lay.COPIED_ORDERS + needed + needed // 4 : mmap.PAGESIZE // 8] |= 0
+            elif len(self._buffers.get(table.name, ())) < needed + needed // 8:
                 self._buffers[table.name] = np.ones(needed + needed // 2 + 1024, np.int64)
 
     def copy(self, state: State) -> None:
-        """Copy the tables as they stand: the only step for which the state must not change."""
+        """Copy the tables as they stand: the state must not change meanwhile."""
         for table in TABLES:
-            needed = table.words(state.words)
-            buffer = self._buffers.get(table.name)
-            if buffer is None or len(buffer) < needed:
-                buffer = self._buffers[table.name] = np.empty(needed, np.int64)
-            np.copyto(buffer[:needed], state.words[table.base : table.base + needed])
-            self.tables[table.name] = buffer[:needed]
+            self._copy_table(state, table)
+        self._state, self._is_masked = None, False
 
-    def mask(self) -> None:
-        """Zero what is derived, so that equal states are equal bytes."""
+    def begin(self, state: State) -> None:
+        """Begin a copy of the tables as they stand, in place of the last: the state must not change meanwhile."""
         for table in TABLES:
-            for word in table.derived:
-                self.tables[table.name].reshape(-1, table.record_words)[:, word] = 0
+            if table is not ORDERS:
+                self._copy_table(state, table)
+        words = ORDERS.words(state.words)
+        self._tables[ORDERS.name] = state.words[lay.COPIED_ORDERS : lay.COPIED_ORDERS + words]
+        self._number = copying.begin_orders(state.handle, state.handle)
+        self._state, self._is_masked = state, False
+
+    def advance(self, count: int) -> bool:
+        """Copy so many more orders as they stood at `begin`, between batches; return whether all are copied."""
+        handle = self._own_state().handle
+        return copying.copy_orders(handle, handle, count) == 0
+
+    def tables(self) -> dict[str, Words]:
+        """Return the whole copy, with what is derived zeroed, so that equal states are equal bytes."""
+        if self._state is not None and self._own_state().scalars[lay.S_COPY]:
+            raise InvariantError("a copy of the state is not yet complete")
+        if not self._is_masked:
+            for table in TABLES:
+                for word in table.derived:
+                    self._tables[table.name].reshape(-1, table.record_words)[:, word] = 0
+            self._is_masked = True
+        return self._tables
+
+    def _own_state(self) -> State:
+        """Return the state whose memory holds the orders' copy, or raise `InvariantError` if it holds another now."""
+        if self._state is None or self._state.scalars[lay.S_COPIES] != self._number:
+            raise InvariantError("another copy of the state was begun in place of this one")
+        return self._state
+
+    def _copy_table(self, state: State, table: Table) -> None:
+        needed = table.words(state.words)
+        buffer = self._buffers.get(table.name)
+        if buffer is None or len(buffer) < needed:
+            buffer = self._buffers[table.name] = np.empty(needed, np.int64)
+        np.copyto(buffer[:needed], state.words[table.base : table.base + needed])
+        self._tables[table.name] = buffer[:needed]
 
 
 ENTRIES: Final = (
@@ -159,10 +212,14 @@ ENTRIES: Final = (
     ("operators", apply.resolve),
     ("balances", apply.define_balance),
     ("collars", apply.refresh_collar),
+    ("trading schedules", phases.give_schedule),
+    ("circuit breakers", watching.define),
     ("loading", apply.rebuild),
     ("conservation", apply.broken_asset),
     ("full conservation", apply.sum_balances),
     ("images", apply.walk_book),
+    ("snapshots", copying.begin_orders),
+    ("copies", copying.copy_orders),
 )
 """The compiled entry points, with what each is for."""
 
@@ -172,10 +229,13 @@ def compile_kernel(progress: Callable[[str, int, int], None] | None = None) -> N
 
     `progress` hears the name, how many are done, and of how many.
     """
+    count = len(ENTRIES)
+    if LANE != "python":
+        jit_cache.compile_far(None if progress is None else lambda done, parts: progress("parts", done, parts + count))
     for done, (name, function) in enumerate(ENTRIES):
         if progress is not None:
-            progress(name, done, len(ENTRIES))
+            progress(name, done, count)
         if LANE != "python":
             function.compile()
     if progress is not None:
-        progress("done", len(ENTRIES), len(ENTRIES))
+        progress("done", count, count)

@@ -1,6 +1,7 @@
 """What the directory answers to a document: a refusal, or the numbers the kernel needs and the event's document.
 
-A schedule number of 0 is "no fees". `document` is canonical msgpack: the whole thing as it now stands.
+A schedule number of 0 is "no fees", a trading number of 0 "no trading schedule". `document` is canonical msgpack: the
+whole thing as it now stands.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kk99.directory.entities import TierRates
+    from kk99.directory.entities import Breaker, Phase, TierRates
     from kk99.schema import RejectCode
 
 
@@ -41,11 +42,42 @@ class DefineSchedule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DefineTradingSchedule:
+    """A trading schedule, new or known, has these phases."""
+
+    number: int
+    phases: tuple[Phase, ...]
+    document: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DefineBreaker:
+    """An instrument has this circuit breaker; `other_id` (to correlate with) and `group_number` are 0 for none."""
+
+    breaker: Breaker
+    instrument_id: int
+    other_id: int
+    group_number: int
+    document: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DefineMarketGroup:
+    """A market group, new or known, has these levels, in millionths."""
+
+    number: int
+    levels: tuple[int, int, int]
+    halt_s: int
+    document: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Limits:
     """What an instrument's definition and change both tell."""
 
     number: int
     schedule_number: int
+    trading_number: int
     tick_step: int
     lot_step: int
     min_qty_lots: int
@@ -112,7 +144,10 @@ Decision = (
     Reject
     | DefineAsset
     | DefineSchedule
+    | DefineTradingSchedule
     | DefineInstrument
+    | DefineBreaker
+    | DefineMarketGroup
     | ChangeInstrument
     | DefineAccount
     | ChangeAccount

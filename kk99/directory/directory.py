@@ -14,8 +14,9 @@ import msgpack
 from kk99 import schema
 from kk99.directory import decisions as to
 from kk99.directory import entities
+from kk99.directory.blocks import Blocks, join
 from kk99.directory.decisions import Decision, Reject
-from kk99.directory.documents import UNPACK_ERRORS, Fields, is_coherent, pack, parse
+from kk99.directory.documents import UNPACK_ERRORS, Fields, is_coherent, levels_of, pack, parse
 from kk99.directory.fields import DOCUMENTS
 from kk99.directory.register import Register
 from kk99.errors import SnapshotError
@@ -41,17 +42,23 @@ _LIMITS: Final = (
 class Directory:
     """Names, instruments, identities and schedules of a venue, from the first document on.
 
-    Numbers stay below `ASSETS_MAX`, `SCHEDULES_MAX`, `INSTRUMENTS_MAX`, `ACCOUNTS_MAX` (those of groups too) and
-    `SESSIONS_MAX`.
+    Numbers stay below `ASSETS_MAX`, `SCHEDULES_MAX`, `TRADING_SCHEDULES_MAX`, `INSTRUMENTS_MAX` (those of breakers
+    too), `ACCOUNTS_MAX` (those of groups too), `SESSIONS_MAX` and `MARKET_GROUPS_MAX`.
     """
 
     def __init__(self) -> None:
         self._assets = Register("assets", EventKind.ASSET_DEFINED, 1, schema.ASSETS_MAX)
         self._schedules = Register("fee_schedules", EventKind.FEE_SCHEDULE_DEFINED, 1, schema.SCHEDULES_MAX)
+        self._trading = Register(
+            "trading_schedules", EventKind.TRADING_SCHEDULE_DEFINED, 1, schema.TRADING_SCHEDULES_MAX
+        )
         self._instruments = Register("instruments", EventKind.INSTRUMENT_DEFINED, 1, schema.INSTRUMENTS_MAX)
         self._accounts = Register("accounts", EventKind.ACCOUNT_DEFINED, schema.VENUE_ACCOUNTS, schema.ACCOUNTS_MAX)
         self._sessions = Register("sessions", EventKind.SESSION_DEFINED, 1, schema.SESSIONS_MAX)
+        self._market_groups = Register("market_groups", EventKind.MARKET_GROUP_DEFINED, 1, schema.MARKET_GROUPS_MAX)
+        self._breakers = Register("breakers", EventKind.BREAKER_DEFINED, 1, schema.INSTRUMENTS_MAX)
         self._groups: dict[str, int] = {}
+        self._group_names = Blocks()  # packed
         self._groups_bound = schema.ACCOUNTS_MAX
 
     # Documents in -----------------------------------------------------------------------------------------------------
@@ -86,8 +93,50 @@ class Directory:
         tiers = tuple(entities.TierRates(**rates) for rates in fields["tiers"])
         return to.DefineSchedule(number=number, burn_ppm=fields["burn_ppm"], tiers=tiers, document=document)
 
+    def _trading_schedule_define(self, fields: Fields) -> Decision:
+        number = self._trading.number_of(fields["name"])
+        if number:
+            document = self._trading.change(number, fields)
+        elif self._trading.is_full:
+            return Reject(RejectCode.CAPACITY_REACHED)
+        else:
+            number, document = self._trading.add(fields)
+        phases = tuple(entities.Phase(**phase) for phase in fields["phases"])
+        return to.DefineTradingSchedule(number=number, phases=phases, document=document)
+
+    def _breaker_define(self, fields: Fields) -> Decision:
+        name, other, group = fields["name"], fields["correlation_with"], fields["group"]
+        instrument_id, other_id = self._instruments.number_of(name), self._instruments.number_of(other)
+        group_number = self._market_groups.number_of(group)
+        if not instrument_id:
+            return Reject(RejectCode.INSTRUMENT_UNKNOWN)
+        if (other and other_id in {0, instrument_id}) or (group and not group_number):
+            return Reject(RejectCode.REFERENCE_UNKNOWN)
+        number = self._breakers.number_of(name)
+        if number:
+            document = self._breakers.change(number, fields)
+        else:
+            number, document = self._breakers.add(fields)
+        return to.DefineBreaker(
+            breaker=entities.Breaker(number=number, **fields),
+            instrument_id=instrument_id,
+            other_id=other_id,
+            group_number=group_number,
+            document=document,
+        )
+
+    def _market_group_define(self, fields: Fields) -> Decision:
+        number = self._market_groups.number_of(fields["name"])
+        if number:
+            document = self._market_groups.change(number, fields)
+        elif self._market_groups.is_full:
+            return Reject(RejectCode.CAPACITY_REACHED)
+        else:
+            number, document = self._market_groups.add(fields)
+        return to.DefineMarketGroup(number=number, levels=levels_of(fields), halt_s=fields["halt_s"], document=document)
+
     def _instrument_define(self, fields: Fields) -> Decision:
-        refusal = _refuse_new(self._instruments, fields) or self._refuse_schedule(fields)
+        refusal = _refuse_new(self._instruments, fields) or self._refuse_schedules(fields)
         if refusal:
             return refusal
         base, quote = self._assets.number_of(fields["base"]), self._assets.number_of(fields["quote"])
@@ -105,6 +154,7 @@ class Directory:
             tick_lot_units=tick_lot_units,
             reference_price_ticks=fields["reference_price_ticks"],
             schedule_number=self._schedule_number(fields),
+            trading_number=self._trading.number_of(fields["trading_schedule"]),
             document=document,
             **{name: fields[name] for name in _LIMITS},
         )
@@ -117,7 +167,7 @@ class Directory:
         after = before | fields
         if not is_coherent(after):
             return Reject(RejectCode.DOCUMENT_INVALID)
-        refusal = self._refuse_schedule(after)
+        refusal = self._refuse_schedules(after)
         if refusal:
             return refusal
         if not self._tick_lot_units(after):
@@ -125,6 +175,7 @@ class Directory:
         return to.ChangeInstrument(
             number=number,
             schedule_number=self._schedule_number(after),
+            trading_number=self._trading.number_of(after["trading_schedule"]),
             document=self._instruments.change(number, after),
             **{name: after[name] for name in _LIMITS},
         )
@@ -171,11 +222,20 @@ class Directory:
         CommandKind.ACCOUNT_DEFINE: _account_define,
         CommandKind.ACCOUNT_CHANGE: _account_change,
         CommandKind.SESSION_DEFINE: _session_define,
+        CommandKind.TRADING_SCHEDULE_DEFINE: _trading_schedule_define,
+        CommandKind.BREAKER_DEFINE: _breaker_define,
+        CommandKind.MARKET_GROUP_DEFINE: _market_group_define,
     }
 
     def _refuse_schedule(self, fields: Fields) -> Reject | None:
         name = fields["fee_schedule"]
         return Reject(RejectCode.REFERENCE_UNKNOWN) if name and not self._schedules.number_of(name) else None
+
+    def _refuse_schedules(self, instrument: Fields) -> Reject | None:
+        name = instrument["trading_schedule"]
+        if name and not self._trading.number_of(name):
+            return Reject(RejectCode.REFERENCE_UNKNOWN)
+        return self._refuse_schedule(instrument)
 
     def _refuse_group(self, fields: Fields) -> Reject | None:
         is_full = len(self._groups) + 1 >= self._groups_bound and fields["group"] not in self._groups
@@ -185,7 +245,7 @@ class Directory:
         return self._schedules.number_of(fields["fee_schedule"])
 
     def _group_number(self, fields: Fields) -> int:
-        return self._groups.setdefault(fields["group"], len(self._groups) + 1)
+        return self._add_group(fields["group"])
 
     def _tick_lot_units(self, instrument: Fields) -> int:
         """Return the quote units of one tick times one lot, 0 if not whole or if the largest order is too large."""
@@ -211,10 +271,28 @@ class Directory:
         fields["tiers"] = tuple(entities.TierRates(**rates) for rates in fields["tiers"])
         return entities.FeeSchedule(**fields)
 
+    def trading_schedule(self, key: str | int) -> entities.TradingSchedule | None:
+        """Return the trading schedule, None if there is none."""
+        fields = self._trading.fields(key)
+        if fields is None:
+            return None
+        fields["phases"] = tuple(entities.Phase(**phase) for phase in fields["phases"])
+        return entities.TradingSchedule(**fields)
+
     def instrument(self, key: str | int) -> entities.Instrument | None:
         """Return the instrument, None if there is none."""
         fields = self._instruments.fields(key)
         return None if fields is None else entities.Instrument(**fields)
+
+    def breaker(self, key: str | int) -> entities.Breaker | None:
+        """Return the circuit breaker of the instrument of that name, or of that number of its own."""
+        fields = self._breakers.fields(key)
+        return None if fields is None else entities.Breaker(**fields)
+
+    def market_group(self, key: str | int) -> entities.MarketGroup | None:
+        """Return the market group, None if there is none."""
+        fields = self._market_groups.fields(key)
+        return None if fields is None else entities.MarketGroup(**fields)
 
     def account(self, key: str | int) -> entities.Account | None:
         """Return the account, None if there is none."""
@@ -238,19 +316,18 @@ class Directory:
             for number, document in enumerate(register.documents, register.first):
                 yield register.event, number, document
 
-    def pieces(self) -> list[bytes]:
-        """Return `to_bytes()` in pieces that never change, so that another thread may join them."""
+    def pieces(self) -> list[list[bytes]]:
+        """Return `to_bytes()` in lists of pieces that never change, so that another thread may `join` them."""
         packer = msgpack.Packer()
         registers = self._registers()
-        pieces: list[bytes] = [packer.pack_map_header(len(registers) + 1)]
-        pieces += [packer.pack("groups"), packer.pack(list(self._groups))]
-        for register in registers:
-            pieces += [packer.pack(register.title), packer.pack_array_header(len(register)), *register.documents]
+        pieces: list[list[bytes]] = [[packer.pack_map_header(len(registers) + 1)]]
+        for title, documents in [("groups", self._group_names), *((one.title, one.documents) for one in registers)]:
+            pieces += [[packer.pack(title), packer.pack_array_header(len(documents))], *documents.copy()]
         return pieces
 
     def to_bytes(self) -> bytes:
         """Return the whole state as one canonical msgpack map: group names and all documents, by number."""
-        return b"".join(self.pieces())
+        return join(self.pieces())
 
     @classmethod
     def from_bytes(cls, data: bytes | memoryview) -> Self:
@@ -271,15 +348,26 @@ class Directory:
         for _ in range(unpacker.read_map_header()):
             section = unpacker.unpack()
             if section == "groups":
-                self._groups = {name: number for number, name in enumerate(unpacker.unpack(), 1)}
+                for name in unpacker.unpack():
+                    self._add_group(name)
                 continue
             for _ in range(unpacker.read_array_header()):
                 begin = unpacker.tell()
                 fields: dict[str, Any] = unpacker.unpack()
                 registers[section].load(fields["name"], data[begin : unpacker.tell()])
 
+    def _add_group(self, name: str) -> int:
+        """Return the number of a group, a new one if there is none of that name."""
+        number = self._groups.setdefault(name, len(self._groups) + 1)
+        if number > len(self._group_names):
+            self._group_names.append(msgpack.packb(name))
+        return number
+
     def _registers(self) -> tuple[Register, ...]:
-        return self._assets, self._schedules, self._instruments, self._accounts, self._sessions
+        return (
+            self._assets, self._schedules, self._trading, self._instruments, self._accounts, self._sessions,
+            self._market_groups, self._breakers,
+        )  # fmt: skip
 
 
 def _refuse_new(register: Register, fields: Fields) -> Reject | None:

@@ -12,10 +12,13 @@ from typing import Any, Final
 import msgpack
 
 from kk99 import schema
-from kk99.directory.fields import DOCUMENTS, TIER, Field, FieldType
+from kk99.directory.fields import DOCUMENTS, PHASE, TIER, Field, FieldType
 from kk99.schema import CommandKind, RejectCode
 
 Fields = dict[str, Any]
+
+_LISTS: Final = {FieldType.TIERS: TIER, FieldType.PHASES: PHASE}
+"""Fields of the maps in a list."""
 
 UNPACK_ERRORS: Final = (ValueError, msgpack.exceptions.UnpackException)
 """What msgpack raises on bytes that are not one message (text that is not UTF-8 is a ValueError too)."""
@@ -41,7 +44,11 @@ def parse(kind: CommandKind, document: bytes | memoryview) -> Fields | RejectCod
     except UNPACK_ERRORS:
         return RejectCode.DOCUMENT_INVALID
     fields = _checked(given, DOCUMENTS[kind])
-    if fields is None or (kind is CommandKind.INSTRUMENT_DEFINE and not is_coherent(fields)):
+    if (
+        fields is None
+        or (kind is CommandKind.INSTRUMENT_DEFINE and not is_coherent(fields))
+        or (kind is CommandKind.MARKET_GROUP_DEFINE and not _rises(levels_of(fields)))
+    ):
         return RejectCode.DOCUMENT_INVALID
     if kind is not CommandKind.SESSION_DEFINE and not (fields["actor"] and fields["reason"]):
         return RejectCode.OPERATOR_MISSING
@@ -55,6 +62,17 @@ def is_coherent(instrument: Mapping[str, Any]) -> bool:
         and instrument["min_notional_units"] <= instrument["max_notional_units"]
         and instrument["reference_price_ticks"] <= instrument["max_price_ticks"]
     )
+
+
+def levels_of(market_group: Mapping[str, Any]) -> tuple[int, int, int]:
+    """Return the levels at which a market group halts, 0 for one that is off."""
+    return market_group["level_1_ppm"], market_group["level_2_ppm"], market_group["level_3_ppm"]
+
+
+def _rises(levels: tuple[int, ...]) -> bool:
+    """Whether of the levels that are on each is above those before."""
+    on = [level for level in levels if level]
+    return on == sorted(set(on))
 
 
 def _checked(given: object, table: tuple[Field, ...]) -> Fields | None:
@@ -72,23 +90,26 @@ def _checked(given: object, table: tuple[Field, ...]) -> Fields | None:
         value = given[field.name]
         if not field.accepts(value):
             return None
-        if field.type is FieldType.TIERS:
-            value = _tiers(value)
+        if field.type in _LISTS:
+            value = _maps(value, _LISTS[field.type])
             if value is None:
                 return None
+            if field.type is FieldType.TIERS:
+                value += [value[-1]] * (schema.TIERS - len(value))
         fields[field.name] = value
     known = {field.name for field in table}
     return fields if given.keys() <= known else None
 
 
-def _tiers(given: list[object]) -> list[Fields] | None:
-    tiers: list[Fields] = []
+def _maps(given: list[object], table: tuple[Field, ...]) -> list[Fields] | None:
+    """Return the maps with the fields that the table allows, or None."""
+    maps: list[Fields] = []
     for one in given:
-        rates = _checked(one, TIER)
-        if rates is None:
+        fields = _checked(one, table)
+        if fields is None:
             return None
-        tiers.append(rates)
-    return tiers + [tiers[-1]] * (schema.TIERS - len(tiers))
+        maps.append(fields)
+    return maps
 
 
 def _distinct(pairs: list[tuple[Any, Any]]) -> dict[str, Any]:

@@ -44,6 +44,22 @@ class FeeSchedule(Entity):
     tiers: tuple[TierRates, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A transition of a trading schedule: on days (bit 0 is Monday), at a second of the day in UTC."""
+
+    at_s: int
+    days: int
+    phase: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradingSchedule(Entity):
+    """A trading schedule, its phases in the order given."""
+
+    phases: tuple[Phase, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instrument(Entity):
     """A spot instrument; `base` and `quote` are names of assets."""
@@ -61,7 +77,44 @@ class Instrument(Entity):
     max_notional_units: int
     max_price_ticks: int
     collar_ppm: int
+    trading_schedule: str
     reference_price_ticks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breaker(Entity):
+    """The circuit breaker of the instrument of its name."""
+
+    move_ppm: int
+    move_window_s: int
+    spread_ppm: int
+    spread_s: int
+    volume_ratio_ppm: int
+    volume_window_s: int
+    static_band_ppm: int
+    dynamic_band_ppm: int
+    index_silence_s: int
+    index_silence_halts: int
+    correlation_with: str
+    correlation_min_ppm: int
+    correlation_samples: int
+    correlation_s: int
+    stress_s: int
+    stress_step: int
+    group: str
+    cancel_only_s: int
+    call_s: int
+    extend_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarketGroup(Entity):
+    """A market group: how far its index falls until its instruments are halted."""
+
+    level_1_ppm: int
+    level_2_ppm: int
+    level_3_ppm: int
+    halt_s: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

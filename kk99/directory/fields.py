@@ -1,7 +1,7 @@
 """What each document may say: one declarative table, from which validation runs and the reference page is written.
 
 Invariants: a field is required, or has a default, or may be absent (then `default` is None, and it stays as it is or is
-as its `about` says); a bound is of a value, of a text's length or of the number of tiers, and both ends are allowed.
+as its `about` says); a bound is of a value, of a text's length or of a list's, and both ends are allowed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from kk99 import schema
-from kk99.schema import CommandKind
+from kk99.schema import CallPurpose, CommandKind, MarketState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +28,16 @@ UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]"
 Unicode and a log must be judged alike for ever."""
 
 
+PHASES: Final[Mapping[str, tuple[MarketState, int]]] = {
+    "PRE_OPEN": (MarketState.PRE_OPEN, 0),
+    "OPENING_CALL": (MarketState.CALL, CallPurpose.OPENING),
+    "OPEN": (MarketState.OPEN, 0),
+    "CLOSING_CALL": (MarketState.CALL, CallPurpose.CLOSING),
+    "CLOSED": (MarketState.CLOSED, 0),
+}
+"""Phases of a trading schedule by name: the market's state, and the purpose of a call."""
+
+
 class FieldType(enum.Enum):
     """What a field's value is."""
 
@@ -35,6 +45,8 @@ class FieldType(enum.Enum):
     NAME = "name"
     TEXT = "text"
     TIERS = "tiers"
+    PHASES = "phases"
+    PHASE = "phase"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +62,7 @@ class Field:
     default: int | str | None = None
 
     def accepts(self, value: object) -> bool:
-        """Whether the value has the type and lies in the bounds; a tier's own fields are not looked at."""
+        """Whether the value has the type and lies in the bounds; the fields of a list's maps are not looked at."""
         match self.type:
             case FieldType.INTEGER:
                 return type(value) is int and self.low <= value <= self.high
@@ -58,7 +70,9 @@ class Field:
                 return type(value) is str and self._fits(value) and NAME_PATTERN.fullmatch(value) is not None
             case FieldType.TEXT:
                 return type(value) is str and self._fits(value) and UNPRINTABLE.search(value) is None
-            case FieldType.TIERS:
+            case FieldType.PHASE:
+                return type(value) is str and value in PHASES
+            case FieldType.TIERS | FieldType.PHASES:
                 return type(value) is list and self.low <= len(value) <= self.high
 
     def _fits(self, text: str) -> bool:
@@ -102,6 +116,23 @@ TIER: Final[tuple[Field, ...]] = (
 )
 """Fields of each map in the `tiers` of a fee schedule."""
 
+_TRADING_SCHEDULE: Final = Field(
+    "trading_schedule",
+    FieldType.NAME,
+    0,
+    NAME_LENGTH_MAX,
+    "name of the trading schedule, or empty: operators alone change its state",
+    required=False,
+    default="",
+)
+
+PHASE: Final[tuple[Field, ...]] = (
+    _integer("at_s", 0, 86_399, "second of the day (UTC) at which it begins"),
+    _integer("days", 1, 127, "on which days: bit 0 is Monday"),
+    Field("phase", FieldType.PHASE, 4, 12, f"one of {', '.join(PHASES)}"),
+)
+"""Fields of each map in the `phases` of a trading schedule."""
+
 _LIMITS: Final = (
     _integer("tick_step", 1, schema.PRICE_TICKS_MAX, "a price is a multiple of this", 1),
     _integer("lot_step", 1, schema.QTY_LOTS_MAX, "a quantity is a multiple of this", 1),
@@ -111,7 +142,44 @@ _LIMITS: Final = (
     _integer("max_notional_units", 1, schema.AMOUNT_MAX, "largest, not below min_notional_units", schema.AMOUNT_MAX),
     _integer("max_price_ticks", 1, schema.PRICE_TICKS_MAX, "highest price"),
     _integer("collar_ppm", 0, schema.PPM, "how far a price may be from the reference, or 0: no collar", 0),
+    _TRADING_SCHEDULE,
 )
+
+_DAY_S: Final = 86_400
+BREAKER: Final[tuple[Field, ...]] = (
+    _name("name", "name of the instrument"),
+    _integer("move_ppm", 0, schema.PPM, "move of the last price that halts, or 0: off", 100_000),
+    _integer("move_window_s", 1, _DAY_S, "window in which it moves", 60),
+    _integer("spread_ppm", 0, 2 * schema.PPM, "spread, of the mid price, that halts when it lasts, or 0: off", 20_000),
+    _integer("spread_s", 1, _DAY_S, "how long it may last", 10),
+    _integer("volume_ratio_ppm", 0, 100 * schema.PPM, "volume, of its average, that alerts, or 0: off", 2 * schema.PPM),
+    _integer("volume_window_s", 1, _DAY_S, "window in which it is traded", 60),
+    _integer("static_band_ppm", 0, schema.PPM, "band around the last auction's price, or 0: off", 100_000),
+    _integer("dynamic_band_ppm", 0, schema.PPM, "band around the last trade's price, or 0: off", 50_000),
+    _integer("index_silence_s", 0, _DAY_S, "how long no index price may come, or 0: off", 0),
+    _integer("index_silence_halts", 0, 1, "whether the silence halts (1) or alerts (0)", 0),
+    Field(
+        "correlation_with",
+        FieldType.NAME,
+        0,
+        NAME_LENGTH_MAX,
+        "name of the instrument that it moves with, or empty: off",
+        required=False,
+        default="",
+    ),
+    _integer("correlation_min_ppm", -schema.PPM, schema.PPM, "correlation below which it alerts", 500_000),
+    _integer("correlation_samples", 2, schema.CORRELATION_SAMPLES_MAX, "samples that are correlated", 30),
+    _integer("correlation_s", 1, _DAY_S, "time from sample to sample", 60),
+    _integer("stress_s", 0, _DAY_S, "time from one measure of stress to the next, or 0: off", 10),
+    _integer("stress_step", 1, schema.STRESS_MAX, "change of stress that is told", 10),
+    Field(
+        "group", FieldType.NAME, 0, NAME_LENGTH_MAX, "name of its market group, or empty", required=False, default=""
+    ),
+    _integer("cancel_only_s", 0, _DAY_S, "first step of the recovery, or 0: an operator resumes", 60),
+    _integer("call_s", 0, _DAY_S, "auction call of the recovery, or 0: none", 240),
+    _integer("extend_s", 0, _DAY_S, "its one extension, or 0: none", 240),
+)
+"""Fields of an instrument's circuit breaker, but for who orders it and why."""
 
 _TIER_OF_ACCOUNT: Final = _integer("tier", 0, schema.TIERS - 1, "which rates of a fee schedule apply", 0)
 _GROUP: Final = Field(
@@ -171,5 +239,19 @@ DOCUMENTS: Final[Mapping[CommandKind, tuple[Field, ...]]] = {
     CommandKind.REFERENCE_PRICE: _OPERATOR,
     CommandKind.TRADE_BUST: _OPERATOR,
     CommandKind.TRADE_CORRECT: _OPERATOR,
+    CommandKind.TRADING_SCHEDULE_DEFINE: (
+        _name("name", "name of the schedule; a known one takes the new phases"),
+        Field("phases", FieldType.PHASES, 1, schema.PHASES, "its transitions; of two at the same time the later here"),
+        *_OPERATOR,
+    ),
+    CommandKind.BREAKER_DEFINE: (*BREAKER, *_OPERATOR),
+    CommandKind.MARKET_GROUP_DEFINE: (
+        _name("name", "name of the group; a known one takes the new levels"),
+        _integer("level_1_ppm", 0, schema.PPM, "fall of its index that halts it for halt_s, or 0: off", 70_000),
+        _integer("level_2_ppm", 0, schema.PPM, "as level 1, above it", 130_000),
+        _integer("level_3_ppm", 0, schema.PPM, "fall that halts it for the rest of the day, above them, or 0", 200_000),
+        _integer("halt_s", 1, _DAY_S, "how long levels 1 and 2 halt", 900),
+        *_OPERATOR,
+    ),
 }
 """Fields of the document that each kind of command carries, in the order of the reference page."""

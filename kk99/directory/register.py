@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from kk99.directory.blocks import Blocks
 from kk99.directory.documents import Fields, pack, unpack
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Register:
         self.first = first
         self._bound = bound
         self._numbers: dict[str, int] = {}
-        self.documents: list[bytes] = []
+        self.documents = Blocks()
 
     def __len__(self) -> int:
         return len(self.documents)
@@ -67,7 +68,7 @@ class Register:
     def change(self, number: int, fields: Fields) -> bytes:
         """Record an entity as it now stands; return the canonical document."""
         document = pack(fields | {"number": number})
-        self.documents[number - self.first] = document
+        self.documents.replace(number - self.first, document)
         return document
 
     def load(self, name: Any, document: bytes) -> None:

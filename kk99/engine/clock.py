@@ -47,6 +47,14 @@ class StampClock:
             self._confirmed = False  # a later jump needs a word of its own
         return self._last_time_ns
 
+    def wait_ns(self, time_ns: int) -> int:
+        """Return how long it is until the clock shows a time, 0 or less when it does."""
+        return time_ns - self._clock.now_ns()
+
+    def has_reached(self, time_ns: int) -> bool:
+        """Whether the clock is trusted and shows that time or a later one: a stamp would not be below it."""
+        return self.wait_ns(time_ns) <= 0 and self.stamp_ns() is not None
+
     def own_stamp_ns(self) -> int:
         """Return the time for the sequencer's own commands: the last one while the clock is not trusted."""
         time_ns = self.stamp_ns()

@@ -8,7 +8,7 @@ import select
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -21,6 +21,7 @@ from kk99.engine.engine import Engine
 from kk99.engine.notify import notify
 from kk99.engine.ports import Machine, Ports, Sections, SystemClock, free_bytes
 from kk99.errors import SnapshotError
+from kk99.logs import configure_logs
 from kk99.machine import Machine as VenueMachine
 from kk99.machine import Sections as VenueSections
 from snapshots import store as snapshot_store
@@ -83,20 +84,6 @@ def real_ports() -> Ports:
         load_snapshot=_load_snapshot,
         write_snapshot=_write_snapshot,
         free_bytes=free_bytes,
-    )
-
-
-def configure_logs(json_log: bool) -> None:
-    """Log to standard error: as JSON lines, or for a person."""
-    renderer: Any = structlog.processors.JSONRenderer() if json_log else structlog.dev.ConsoleRenderer(colors=False)
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
 
 

@@ -31,6 +31,7 @@ from kk99.engine.servers import IngressServer, QueryServer
 from kk99.engine.sessions import Hellos
 from kk99.engine.stages import IDLE_S, CoreStage, JournalStage, OutputStage
 from kk99.errors import EngineError
+from kk99.paths import DataDir
 from kk99.protocol import EVENTS_SOCKET, EVENTS_TOPIC, QUERY_SOCKET, SUBMIT_SOCKET
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from kk99.config import EngineSettings
     from kk99.engine.ports import Machine, Ports
 
-_SWITCH_INTERVAL_S: Final = 0.00005
+SWITCH_INTERVAL_S: Final = 0.00005
 """A thread that wakes with something urgent waits at most so long for the interpreter."""
 _POLL_S: Final = 0.002
 
@@ -60,7 +61,7 @@ class Engine:
 
     def start(self, report: Report) -> None:
         """Recover, open the sockets and run; returns when clients are served."""
-        sys.setswitchinterval(_SWITCH_INTERVAL_S)
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         recovered = recover(self.settings, self._ports, report)
         try:
             self._open(recovered)
@@ -114,6 +115,7 @@ class Engine:
             "ring_depth": self._ring.head_seq - progress.released_seq,
             "output_bytes_waiting": self._output.waiting_bytes,
             "pending_work": progress.pending_work,
+            "next_timer_ns": progress.next_timer_ns,
             "clock_jumped_ns": self._stamp_clock.jumped_ns,
             "is_closing": self._sequencer.closing,
             "uptime_s": time.monotonic() - self._started_at,
@@ -142,8 +144,9 @@ class Engine:
         self._started_at = time.monotonic()
         counters.snapshot_seq = recovered.snapshot_seq
         self.progress = Progress(
-            writer.last_seq, machine.seq, machine.pending_work(), machine.last_event, store.last().last_seq
-        )
+            writer.last_seq, machine.seq, machine.pending_work(), machine.last_event, store.last().last_seq,
+            machine.next_timer_ns(),
+        )  # fmt: skip
         self._ring = Ring(settings.ring_rows, settings.ring_tail_bytes, machine.seq)
         self._stamp_clock = StampClock(ports.clock, machine.time_ns, int(settings.clock_jump_s * 1e9))
         self._output = OutputStage(self._publish, store, self.progress, counters, settings.output_bytes)
@@ -173,6 +176,7 @@ class Engine:
         self._query_server = QueryServer(
             self._query_socket, self._query_wake, store, self.progress, counters, recovered.venue_id,
             self.stats, self._ask_image, self._stamp_clock.confirm, settings.images_waiting,
+            lambda seq: ports.read_journal(DataDir(settings.data_dir).journal, seq),
         )  # fmt: skip
 
     def _lease_open_sessions(self, machine: Machine) -> None:

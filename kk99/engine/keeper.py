@@ -1,7 +1,8 @@
 """The keeper: copies of the state for snapshots and images, and syncing the event store, away from the core's thread.
 
 Invariants:
-- the core copies its sections between batches, into buffers that are used again, and only while the keeper is idle;
+- the core copies its sections between batches, a little at a time, into memory that is used again, and only while the
+  keeper is idle; the keeper looks at them only once they are complete;
 - a snapshot is written only when the journal and the event store are durable to its sequence;
 - an image leaves only when its sequence is durable.
 """
@@ -74,29 +75,44 @@ class Keeper:
         self._inbox: queue.SimpleQueue[_Job] = queue.SimpleQueue()
         self._sections = ports.new_sections()
         self._machine = machine
-        self._is_busy = True  # until the buffers are there
+        self._is_busy = True  # until there is room for a copy
+        self._begun: _Job | None = None  # what the core is copying for
         self._synced_at = time.monotonic()
 
-    def after_batch(self, machine: Machine) -> None:
-        """Copy the state if a snapshot is due or an image is wanted; the core stage calls this between batches."""
+    def after_batch(self, machine: Machine) -> bool:
+        """Begin to copy the state if a snapshot is due or an image is wanted, or copy a little more of it.
+
+        The core stage calls this between batches; returns whether there is more to copy.
+        """
         if self._is_busy:
-            return
+            return False
+        began_ns = time.perf_counter_ns()
+        if self._begun is not None:
+            if self._sections.advance():
+                self._is_busy = True
+                self._inbox.put(self._begun)
+                self._begun = None
+        elif not self._begin(machine):
+            return False
+        self._counters.snapshot_stall_ns = max(self._counters.snapshot_stall_ns, time.perf_counter_ns() - began_ns)
+        return self._begun is not None
+
+    def _begin(self, machine: Machine) -> bool:
+        """Begin to copy the state if it is wanted; return whether it is."""
         every = self._settings.snapshot_commands
         is_snapshot = every > 0 and machine.seq - self._snapshot_seq >= every
         is_image = self.image_wanted
         if not is_snapshot and not is_image:
-            return
+            return False
         self.image_wanted = False
-        began_ns = time.perf_counter_ns()
-        self._sections.copy(machine)
-        self._counters.snapshot_stall_ns = max(self._counters.snapshot_stall_ns, time.perf_counter_ns() - began_ns)
+        self._sections.begin(machine)
         if is_snapshot:
             self._snapshot_seq = machine.seq
-        self._is_busy = True
-        self._inbox.put(_Job(is_image, is_snapshot))
+        self._begun = _Job(is_image, is_snapshot)
+        return True
 
     def prepare(self) -> None:
-        """Make the buffers ready for the next copy, with room to grow."""
+        """Make room for the next copy, with some growth."""
         self._sections.reserve(self._machine)
         self._is_busy = False
 
@@ -133,7 +149,9 @@ class Keeper:
     def write_last(self, machine: Machine) -> None:
         """Write a snapshot of a machine that has come to rest, if there is anything new to it."""
         if machine.seq > self._counters.snapshot_seq:
-            self._sections.copy(machine)
+            self._sections.begin(machine)
+            while not self._sections.advance():
+                pass
             self.write(self._sections)
 
     def _await(self, is_reached: Callable[[], bool]) -> bool:

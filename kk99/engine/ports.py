@@ -119,6 +119,9 @@ class Machine(Protocol):
     def pending_work(self) -> bool:
         """Whether CONTINUE commands are wanted."""
 
+    def next_timer_ns(self) -> int:
+        """Return when a CLOCK command is wanted if no other comes, 0: never."""
+
     def session(self, session_id: int) -> tuple[int, int]:
         """Return (epoch, last client sequence) of a session."""
 
@@ -148,8 +151,11 @@ class Sections(Protocol):
     def reserve(self, machine: Any) -> None:
         """Make room ahead of the copy; slow."""
 
-    def copy(self, machine: Any) -> None:
-        """Copy the state as it stands; quick."""
+    def begin(self, machine: Any) -> None:
+        """Begin to copy the state as it stands; quick."""
+
+    def advance(self) -> bool:
+        """Copy a little more of the state as it stood at `begin`, between batches; return whether all is copied."""
 
     def canonical(self) -> list[tuple[str, memoryview]]:
         """Return the sections by name: equal states give equal bytes."""

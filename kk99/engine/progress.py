@@ -48,6 +48,8 @@ class Progress:
     """Output stage: the last event that left, as (cause_seq, index)."""
     stored_seq: int
     """Output stage: the last command whose events are in the event store."""
+    next_timer_ns: int = 0
+    """Core stage: when the core's first timer is due (as of `applied_seq`), 0: none is set."""
     failed: bool = False
     """A stage broke: nothing may leave any more."""
 

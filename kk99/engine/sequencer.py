@@ -6,6 +6,7 @@ Invariants:
   again;
 - time never decreases; after a jump of the clock beyond the bound nothing is taken until an operator confirms;
 - the loss of a session is journaled once it is due, before the session is bound again;
+- a timer of the core that is due fires: with the next command, or with a CLOCK of the sequencer's own;
 - nothing of a session is acknowledged, nor a WELCOME sent, before what it says is durable.
 """
 
@@ -52,6 +53,7 @@ ACK_ROWS: Final = 1_024
 ACK_NS: Final = 2_000_000
 _CONTINUES_MAX: Final = 64
 _DISK_LOOK_NS: Final = 100_000_000
+_NEVER_NS: Final = 1 << 62
 LEASES_LOOK_NS: Final = 50_000_000
 """Leases are looked at that often: a lapse is noticed by so much late."""
 
@@ -141,12 +143,19 @@ class Sequencer:
             replies.append((peer, reply))
         self._lapse()
         self._carry_on()
+        self._tick()
         return replies
 
     @property
     def is_waiting(self) -> bool:
         """Whether something is due as soon as another stage comes along."""
         return bool(self._waiting or self._lapsed or self._progress.pending_work) or self._hellos.is_waiting
+
+    @property
+    def timer_wait_ns(self) -> int:
+        """How long until a timer is due, 0 or less when one is; long when none is or the clock is not trusted."""
+        due_ns = self._progress.next_timer_ns
+        return self._clock.wait_ns(due_ns) if due_ns and not self._clock.jumped_ns else _NEVER_NS
 
     def lease_at_start(self, session_id: int, name: str, epoch: int, last_client_seq: int) -> None:
         """Give a session that was open before the start one lease's time to say HELLO."""
@@ -299,6 +308,17 @@ class Sequencer:
             rows["kind"] = schema.CommandKind.CONTINUE
             if self._put_own(batch.commands(rows)):
                 self._continues = min(self._continues * 2, _CONTINUES_MAX)
+
+    def _tick(self) -> None:
+        """Append a CLOCK command when a timer is due and nothing is under way that would make it fire."""
+        progress = self._progress
+        if progress.applied_seq < self._ring.head_seq or progress.pending_work:
+            return
+        due_ns = progress.next_timer_ns
+        if due_ns and self._clock.has_reached(due_ns):
+            row = np.zeros(1, schema.COMMAND)
+            row["kind"] = schema.CommandKind.CLOCK
+            self._put_own(batch.commands(row))
 
     def _is_settled(self) -> bool:
         return self._progress.applied_seq >= self._own_seq

@@ -15,6 +15,7 @@ import structlog
 import zmq
 
 from kk99 import batch, schema
+from kk99.engine.lookup import SEQS_MAX, commands_of
 from kk99.engine.sockets import Wake, receive_round, send_to
 from kk99.errors import JournalError
 from kk99.protocol import (
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kk99.engine.keeper import Image
+    from kk99.engine.lookup import ReadJournal
     from kk99.engine.ports import EventStore
     from kk99.engine.progress import Counters, Progress
     from kk99.engine.sequencer import Reply, Sequencer
@@ -71,7 +73,7 @@ class IngressServer:
 
     def step(self) -> None:
         """Wait for something to do, and do it."""
-        ready = self._poller.poll(WAITING_MS if self._sequencer.is_waiting else IDLE_MS)
+        ready = self._poller.poll(WAITING_MS if self._sequencer.is_waiting else self._idle_ms())
         began_ns = time.perf_counter_ns()
         if ready and ready[-1][0] == self._wake.fileno():
             self._wake.clear()
@@ -86,9 +88,13 @@ class IngressServer:
             send_to(self._socket, peer, message.parts())
         self._counters.ingress_ns += time.perf_counter_ns() - began_ns
 
+    def _idle_ms(self) -> int:
+        """Return how long to wait for a message: not past the next timer, and never without a pause."""
+        return min(max(-(-self._sequencer.timer_wait_ns // 1_000_000), WAITING_MS), IDLE_MS)
+
 
 class QueryServer:
-    """Serves what needs no sequence: greetings, stored events, images, counters, the operator's word on the clock."""
+    """Serves what needs no sequence: greetings, stored events and commands, images, counters, the word on the clock."""
 
     def __init__(
         self,
@@ -102,6 +108,7 @@ class QueryServer:
         ask_image: Callable[[], None],
         confirm_clock: Callable[[], None],
         images_waiting: int,
+        read_journal: ReadJournal,
     ) -> None:
         self._socket = socket
         self._wake = wake
@@ -113,6 +120,7 @@ class QueryServer:
         self._ask_image = ask_image
         self._confirm_clock = confirm_clock
         self._images_waiting = images_waiting
+        self._read_journal = read_journal
         self._image_peers: list[bytes] = []
         self._images: deque[Image] = deque()
         self._outbox: dict[bytes, _Parcel] = {}
@@ -149,6 +157,8 @@ class QueryServer:
             self._confirm_clock()
         if message.kind in (Kind.STATS_ASK, Kind.CLOCK_CONFIRM):
             return stats_message(self._stats())
+        if message.kind == Kind.COMMANDS_ASK:
+            return self._commands(message)
         if message.kind == Kind.IMAGE_ASK:
             if peer in self._image_peers or len(self._image_peers) >= self._images_waiting:
                 return Message(Kind.BUSY)
@@ -182,6 +192,21 @@ class QueryServer:
         row = batch.decode_events(frames[-1]).rows[-1]
         last = (int(row["cause_seq"]), int(row["index"]))
         return Message(Kind.EVENTS, *last, int(last >= self._progress.published), frames)
+
+    def _commands(self, message: Message) -> Message:
+        """Return commands from the journal; those that are not durable yet are left out."""
+        seqs = message.document().get("seqs")
+        if not isinstance(seqs, list) or not 1 <= len(seqs) <= SEQS_MAX:
+            raise ProtocolError(f"COMMANDS_ASK needs a list of 1 to {SEQS_MAX} sequences")
+        if not all(type(seq) is int and seq >= 1 for seq in seqs):
+            raise ProtocolError("a sequence is a whole number from 1 on")
+        durable_seq = self._progress.durable_seq
+        try:
+            found = commands_of(self._read_journal, [seq for seq in seqs if seq <= durable_seq])
+        except JournalError as fault:
+            log.warning("journal not readable", reason=str(fault))
+            return error(ErrorCode.NOT_STORED, f"the commands can't be read: {fault}")
+        return Message(Kind.COMMANDS, payload=[found.encode()])
 
     def _send_images(self) -> None:
         while self._images:

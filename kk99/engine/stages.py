@@ -122,7 +122,7 @@ class CoreStage:
         counters: Counters,
         check_all_batches: int,
         wake_ingress: Callable[[], None],
-        after_batch: Callable[[Machine], None],
+        after_batch: Callable[[Machine], bool],
     ) -> None:
         self.inbox: queue.SimpleQueue[Batch | Question | None] = queue.SimpleQueue()
         """Batches in sequence, questions, None to wake up."""
@@ -133,6 +133,8 @@ class CoreStage:
         self._batches = 0
         self._wake_ingress = wake_ingress
         self._after_batch = after_batch
+        """Called between batches; returns whether it has more to do soon."""
+        self._is_waited_for = False
         self._questions: list[Question] = []
 
     def ask(self, barrier_seq: int, ask: Callable[[Machine], Any]) -> Question:
@@ -144,7 +146,7 @@ class CoreStage:
     def step(self, output: OutputStage) -> None:
         """Wait for one item of the inbox and deal with it."""
         try:
-            item = self.inbox.get(timeout=IDLE_S)
+            item = self.inbox.get(timeout=0 if self._is_waited_for else IDLE_S)
         except queue.Empty:
             item = None
         if isinstance(item, Batch):
@@ -152,7 +154,7 @@ class CoreStage:
         elif isinstance(item, Question):
             self._questions.append(item)
         self._answer()
-        self._after_batch(self._machine)
+        self._is_waited_for = self._after_batch(self._machine)
 
     def _apply(self, item: Batch, output: OutputStage) -> None:
         began_ns = time.perf_counter_ns()
@@ -167,10 +169,12 @@ class CoreStage:
         if self._check_all_batches and self._batches % self._check_all_batches == 0:
             machine.check_all()
         assert machine.seq == item.last_seq
-        self._progress.pending_work = machine.pending_work()
-        self._progress.applied_seq = item.last_seq
+        timer_ns, progress = self._progress.next_timer_ns, self._progress
+        progress.pending_work, progress.next_timer_ns = machine.pending_work(), machine.next_timer_ns()
+        progress.applied_seq = item.last_seq  # after what it is the standing of
         self._counters.core_ns += time.perf_counter_ns() - began_ns
-        if self._progress.pending_work:
+        is_sooner = progress.next_timer_ns != 0 and (timer_ns == 0 or progress.next_timer_ns < timer_ns)
+        if progress.pending_work or is_sooner:  # ingress may sleep longer than that
             self._wake_ingress()
 
     def _emit(self, events: batch.Events, output: OutputStage) -> None:

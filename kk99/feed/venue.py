@@ -58,8 +58,8 @@ class Known:
                 getattr(self, _NAMED[EventKind(kind)])[document["name"]] = document
             elif kind == EventKind.BALANCE_IMAGE:
                 key = int(row["account_id"]), int(row["asset_id"])
-                self.balances[key] = int(row["amount_units"]) + int(row["fee_units"])
-            elif kind == EventKind.INSTRUMENT_STATE_CHANGED:
+                self.balances[key] = int(row["amount_units"]) + int(row["notional_units"])
+            elif kind in {EventKind.INSTRUMENT_STATE_CHANGED, EventKind.MARKET_STATE_CHANGED}:
                 self.markets[int(row["instrument_id"])] = int(row["state"])
         return self
 

@@ -121,9 +121,11 @@ class Picture:
     def _head(self, width: int) -> Text:
         """Return the first line: as many of its parts, the most needed first, as there is room for."""
         state = self._view.markets.get(self._view.instrument_id, MarketState.PRE_OPEN)
+        call = self._view.calls.get(self._view.instrument_id)
+        state_text = f"{call.name} call" if state == MarketState.CALL and call else state.name
         parts = [
             (" KK99 ", "bold white on blue"), (self._shown.name, "bold"),
-            (state.name.lower().replace("_", "-"), _BID if state == MarketState.OPEN else _ASK),
+            (state_text.lower().replace("_", "-"), _BID if state == MarketState.OPEN else _ASK),
             (f"up {self._status.run_s:,.0f} s", _DIM), (self._status.feed, _DIM),
             (f"{_clock(self._view.time_ns)[:8]} UTC", _DIM),
         ]  # fmt: skip
@@ -319,6 +321,7 @@ def _counts(view: View) -> Pairs:
         ("trades", f"{counts[EventKind.TRADE]:,}"),
         ("rejected", f"{counts[EventKind.REJECTED]:,}"),
         ("standing now", f"{view.standing:,}"),
+        ("dormant now", f"{view.dormant:,}"),
     ]
 
 

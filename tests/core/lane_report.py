@@ -16,7 +16,9 @@ from typing import Any, Final
 import numpy as np
 
 LANES: Final = ("jit", "checked", "python")
-LOGS: Final = ("scripted", "generated-1", "generated-2", "generated-3", "normal_s23_n20000:3000")
+LOGS: Final = ("scripted", "generated-1", "generated-2", "mix-1", "mix-2", "mix-3", "normal_s23_n20000:3000")
+COPIES: Final = (("scripted", 1, 1 << 24), ("generated-1", 1, 3), ("generated-2", 4, 25))
+"""Log, rows of a batch, orders copied after each batch."""
 EDGES: Final = (0, 1, 2, 63, 64, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 32, 1 << 62, (1 << 63) - 1, -(1 << 63), -1)
 HALVES: Final = (0, 1, -1, (1 << 31) - 1, -(1 << 31), 1 << 30)
 PLACES: Final = (0, 1, 31, 32, 62, 63)
@@ -48,7 +50,6 @@ def reports() -> dict[str, Any]:
 
 def _primitives() -> list[list[int]]:
     """What the lane's primitives make of the triples: a row of results for each."""
-    from kk99.core import memory
     from kk99.core.memory import (
         add,
         bit,
@@ -70,6 +71,7 @@ def _primitives() -> list[list[int]]:
         store_high,
         store_low,
     )
+    from kk99.core.state import Lent
 
     def probe(m: Any, out: Any, count: int) -> int:
         for number in range(count):
@@ -108,19 +110,20 @@ def _primitives() -> list[list[int]]:
             store(out, at + 23, (word >> 1) % 1_000_000)
         return count
 
-    given = np.array(triples(), np.int64).reshape(-1)
-    out = np.zeros(len(given) // 3 * RESULTS, np.int64)
-    handles = (given.ctypes.data, out.ctypes.data) if memory.LANE == "jit" else (given, out)
-    assert entry(probe)(*handles, len(given) // 3) == len(given) // 3
-    rows: list[list[int]] = out.reshape(-1, RESULTS).tolist()
+    given = Lent(np.array(triples(), np.int64).reshape(-1))
+    count = len(given.words) // 3
+    out = Lent(np.zeros(count * RESULTS, np.int64))
+    assert entry(probe)(given.handle, out.handle, count) == count
+    rows: list[list[int]] = out.words.reshape(-1, RESULTS).tolist()
     return rows
 
 
 def _report() -> dict[str, Any]:
     from kk99.machine import Machine
-    from tests.core import logs
+    from tests.core import copies, logs
 
-    return {"primitives": _primitives()} | {name: logs.hashes(name, Machine) for name in LOGS}
+    made = [list(copies.copies(Machine(), logs.log(name), *counts)) for name, *counts in COPIES]
+    return {"primitives": _primitives(), "copies": made} | {name: logs.hashes(name, Machine) for name in LOGS}
 
 
 if __name__ == "__main__":

@@ -15,10 +15,12 @@ import numpy as np
 
 from kk99 import batch, schema
 from kk99.schema import PPM, AccountState, CommandKind, Flag, MarketState, OrderType, SelfTrade, Side, TimeInForce
+from tests.core import mixes
 from tests.flow_data import read_recorded_flow, recorded_flow_names
 from tests.flow_reports import SETUP_COUNT, flow_commands
 from tests.naive import commands as make
 from tests.naive.compare import stamped
+from tests.naive.model import Naive
 from tests.naive.rows import DOCUMENT_EVENTS
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ USD, BTC, ETH = 1, 2, 3
 FIRST_ID = 1 << schema.ORDER_SLOT_BITS
 SEEDS = (1, 2, 3)
 GENERATED = 1_500
+MIXED = 800
 IOC, FOK = TimeInForce.IOC, TimeInForce.FOK
 
 
@@ -200,19 +203,40 @@ def _rare(draws: Draws, account: int, choice: int) -> Item:
 
 @cache
 def log(name: str) -> batch.Commands:
-    """A log by name: scripted, generated-SEED, or a recorded flow, which a colon and a number of rows may follow."""
+    """A log by name: scripted, generated-SEED, mix-SEED, or a recorded flow, which `:rows` may follow."""
     if name == "scripted":
         return stamped(scripted(), 1)
     kind, _, seed = name.partition("-")
     if kind == "generated":
         return stamped(generated(int(seed)), 1)
+    if kind == "mix":
+        return mixed(int(seed))
     flow, _, count = name.partition(":")
     commands = flow_commands(read_recorded_flow(flow).rows)
     rows = commands.rows[: SETUP_COUNT + int(count)] if count else commands.rows
     return batch.commands(rows, tail=bytes(commands.tail))
 
 
-NAMES = ("scripted", *(f"generated-{seed}" for seed in SEEDS), *recorded_flow_names())
+def mixed(seed: int) -> batch.Commands:
+    """All types of orders, auctions, timers and operators, drawn beside the naive model."""
+    naive = Naive()
+    rows, tail = [], b""
+    for (_, document), commands in mixes.run(naive, seed, MIXED):
+        row = commands.rows.copy()
+        if document:
+            row["document_offset"] += len(tail)
+            tail += bytes(commands.tail)
+        naive.apply(row[0], document)
+        rows.append(row)
+    return batch.commands(np.concatenate(rows, dtype=schema.COMMAND), tail=tail)
+
+
+NAMES = (
+    "scripted",
+    *(f"generated-{seed}" for seed in SEEDS),
+    *(f"mix-{seed}" for seed in SEEDS),
+    *recorded_flow_names(),
+)
 
 
 class EventsHash:

@@ -8,7 +8,10 @@ import os
 import sys
 from types import SimpleNamespace
 
-MODULES = ("layout", "memory", "ladder", "index", "apply", "state", "image", "define")
+MODULES = (
+    "layout", "memory", "ladder", "index", "timers", "auction", "breaker_layout", "watching", "sampling", "phases",
+    "apply", "state", "image", "define",
+)  # fmt: skip
 
 
 @functools.cache

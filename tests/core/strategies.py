@@ -16,19 +16,20 @@ import numpy as np
 from hypothesis import strategies as st
 
 from kk99 import schema
-from kk99.schema import PPM, CommandKind, Flag, MarketState, OrderType, SelfTrade, Side, TimeInForce
+from kk99.schema import PPM, CommandKind, Flag, MarketState
+from tests.core.orders_drawn import ACCOUNTS, Choices, order_new
 from tests.naive import commands as make
 from tests.naive.compare import stamped
 from tests.naive.model import Naive
+from tests.naive.records import MARKET_ONCE_TRIGGERED
 from tests.naive.rows import Item, apply_to_naive
 
 if TYPE_CHECKING:
     from tests.naive.records import Order
 
-CHOICES = 20
+CHOICES = 32
 """Bytes a command is drawn from."""
 USD, BTC, ETH = 1, 2, 3
-ACCOUNTS = tuple(range(schema.VENUE_ACCOUNTS, schema.VENUE_ACCOUNTS + 6))
 INSTRUMENTS = ("BTC/USD", "ETH/USD", "ETH/BTC")
 CHANGES: tuple[dict[str, int | str], ...] = (
     {"fee_schedule": "usual"},
@@ -104,50 +105,6 @@ def _naive_after_setup() -> Naive:
     return naive
 
 
-class Choices:
-    """The bytes of one command, taken one after another; when they are used up, zeros."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = iter(data)
-
-    def pick(self, count: int) -> int:
-        """A number below the count."""
-        return next(self._data, 0) % count
-
-    def among(self, *values: int) -> int:
-        """One of the values; the first is the simplest."""
-        return int(values[self.pick(len(values))])
-
-
-def _order_new(choices: Choices, _: Naive) -> Item:
-    instrument_id = choices.among(1, 1, 2, 3)
-    side = choices.among(Side.BUY, Side.SELL)
-    client_id = (
-        {"client_id_lo": choices.pick(256) - 1, "client_id_hi": choices.among(0, 0, 7)} if choices.pick(2) else {}
-    )
-    more = {
-        "time_in_force": choices.among(*[TimeInForce.GTC] * 6, TimeInForce.IOC, TimeInForce.FOK),
-        "self_trade": choices.among(*SelfTrade),
-        "flags": choices.among(0, 0, Flag.CANCEL_ON_LOST, Flag.CANCEL_ON_LOST | Flag.HAS_COLD, Flag.POST_ONLY),
-        **client_id,
-    }
-    qty = choices.pick(9) * choices.among(3, 3, 3, 1) + choices.among(6, 3, 1, 0)
-    price = 100 + choices.among(0, -1, 1, 0, -1, 1, -2, 2, -2, 2, -3, 3, -4, 4, -6, 6)
-    price += price % 2 if instrument_id == 2 and choices.pick(8) else 0
-    if choices.pick(8) == 7:
-        market = {"order_type": int(OrderType.MARKET), "flags": more["flags"] & Flag.CANCEL_ON_LOST}
-        market["time_in_force"] = choices.among(TimeInForce.IOC, TimeInForce.FOK)
-        more |= market
-        price = 0
-        if side == Side.BUY and choices.pick(2):
-            more |= {
-                "amount_units": choices.pick(256) * choices.among(97, 9, 701, 7 << 10),
-                "time_in_force": TimeInForce.IOC,
-            }
-            qty = 0
-    return make.order_new(choices.among(*ACCOUNTS), instrument_id, side, qty, price, **more)
-
-
 def _target(choices: Choices, naive: Naive) -> Order | None:
     orders = list(naive.live.values())
     return orders[choices.pick(len(orders))] if orders else None
@@ -165,15 +122,32 @@ def _order_replace(choices: Choices, naive: Naive) -> Item:
     order = _target(choices, naive)
     if order is None:
         return make.order_replace(choices.among(*ACCOUNTS), choices.pick(4), 6, 100)
-    price = order.price_ticks + choices.among(0, 0, 2, -2, 1, 6, -6)
+    price = 0
+    if order.order_type not in MARKET_ONCE_TRIGGERED and not order.is_trailing:
+        price = order.price_ticks + choices.among(0, 0, 2, -2, 1, 6, -6)
     step = choices.among(-3, 3, 0, -6, 6, 1, 60)
     is_leaves = choices.pick(2)
     qty = (order.leaves_lots if is_leaves else order.qty_lots) + step
     more = {"flags": Flag.QTY_IS_LEAVES if is_leaves else 0, "side": choices.among(0, 0, 0, order.side, 1)}
+    if order.is_dormant and not order.is_trailing and choices.pick(3):
+        more["trigger_price_ticks"] = order.trigger_price_ticks + choices.among(2, -2, 0, 1, -1, 4, -4)
     if choices.pick(3) == 0:
         more |= {"client_id_lo": choices.pick(40), "client_id_hi": 0}
     item = make.order_replace(order.account_id, order.order_id, qty, price, **more)
     return make.by_client_id(item, *order.client_id) if choices.pick(3) == 0 else item
+
+
+def _index_price(choices: Choices, naive: Naive) -> Item:
+    number = choices.among(1, 1, 2, 3, 9)
+    present = naive.instruments[number].index_price_ticks if number in naive.instruments else 0
+    price = (present or 100) + choices.among(1, -1, 2, -2, 3, -3, 4, -4, 0)
+    return make.index_price(number, choices.among(*[price] * 12, 100, 100, 0, 1 << 40))
+
+
+def _message_noted(choices: Choices, _: Naive) -> Item:
+    fields = {"account_id": choices.pick(256), "order_type": choices.pick(12), "state": choices.pick(256)}
+    more = {"target_lo": choices.pick(256), "flags": choices.among(0, Flag.TARGET_CLIENT_ID, Flag.HAS_COLD)}
+    return make.command(CommandKind.MESSAGE_NOTED, **fields | more, qty_lots=choices.pick(3) - 1)
 
 
 def _mass_cancel(choices: Choices, _: Naive) -> Item:
@@ -191,7 +165,7 @@ def _money(choices: Choices, naive: Naive) -> Item:
 
 def _state(choices: Choices, _: Naive) -> Item:
     if choices.pick(2):
-        return make.instrument_state(choices.among(1, 2, 3, 9), choices.among(*[1] * 12, 0, 2, 3, 4, 5))
+        return make.instrument_state(choices.among(1, 2, 3, 9), choices.among(*[1] * 24, 0, 2, 3, 4, 5, 5, 5, 6, 7))
     return make.account_state(choices.among(*ACCOUNTS, 3), choices.among(*[0] * 9, 1, 2, 3))
 
 
@@ -264,7 +238,8 @@ def _extreme(choices: Choices) -> tuple[str, int]:
 
 Maker = Callable[[Choices, Naive], Item]
 WEIGHTED: list[tuple[int, Maker]] = [
-    (132, _order_new),
+    (124, order_new),
+    (8, _index_price),
     (24, _order_cancel),
     (32, _order_replace),
     (5, _mass_cancel),
@@ -274,7 +249,8 @@ WEIGHTED: list[tuple[int, Maker]] = [
     (15, _definition),
     (6, _sequencer),
     (2, _session_open),
-    (8, _hostile),
+    (2, _message_noted),
+    (6, _hostile),
 ]
 TABLE: list[Maker] = [maker for weight, maker in WEIGHTED for _ in range(weight)]
 assert len(TABLE) == 256

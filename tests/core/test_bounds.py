@@ -197,7 +197,7 @@ def test_price_levels_are_bounded():
 def test_balances_are_bounded_and_assets_keep_their_own():
     """At the bound no deposit or order opens a balance, yet every asset still to come has room for the venue's two."""
     machine = venue()
-    room = 2 * FILLS + 2 * schema.ASSETS_MAX
+    room = 8 * FILLS + 2 * schema.ASSETS_MAX
     raise_to(machine, lay.H_BALANCES, schema.BALANCES_MAX - room - 1)
     run(machine, make.account("D"))
     taken, refused = run(machine, make.deposit(C + 1, USD, 5), make.deposit(C + 1, BTC, 5))
@@ -206,9 +206,8 @@ def test_balances_are_bounded_and_assets_keep_their_own():
     assert refused["reason"] == RejectCode.CAPACITY_REACHED
     (row,) = run(machine, make.order_new(A, 1, Side.BUY, 1, 10))
     assert row["reason"] == RejectCode.ORDERS_FULL
-    raise_to(
-        machine, lay.H_BALANCES, schema.BALANCES_MAX - room - 1 + 2 * FILLS
-    )  # the last order before it opened these
+    # The last command before it, with two rounds of work, opened these.
+    raise_to(machine, lay.H_BALANCES, schema.BALANCES_MAX - room - 1 + 8 * FILLS)
     rows = run(machine, *[make.asset(f"a{number}") for number in range(schema.ASSETS_MAX)])
     assert (rows["kind"] == EventKind.ASSET_DEFINED).sum() == schema.ASSETS_MAX - 3
     assert machine.state.header(lay.H_BALANCES) < schema.BALANCES_MAX

@@ -16,7 +16,7 @@ from tests.core.logs import BTC, USD, A, B
 from tests.naive import commands as make
 from tests.naive.compare import stamped
 
-MIXED = ("scripted", "generated-1", "generated-2", "generated-3")
+MIXED = ("scripted", "generated-1", "generated-2", "mix-1", "mix-2", "mix-3")
 CUTS = 40
 WINDOW = schema.CLIENT_ID_WINDOW
 

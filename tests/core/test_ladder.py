@@ -51,7 +51,7 @@ class Ladder:
         slot = next(self.slots)
         at = LAY.order(slot)
         MEMORY[at + LAY.O_PRICE], MEMORY[at + LAY.O_LEAVES] = price, leaves
-        LADDER.append(MEMORY, LAY.book(1, side), side, slot)
+        LADDER.append(MEMORY, LAY.book(1, side), side, slot, price)
         self.levels[side].setdefault(price, []).append(slot)
 
     def remove(self, side, price, number):

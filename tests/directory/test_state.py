@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from kk99 import schema
 from kk99.directory import Directory
+from kk99.directory.blocks import join
 from kk99.directory.decisions import Reject
 from kk99.directory.documents import pack, parse, unpack
 from kk99.directory.fields import DOCUMENTS
@@ -19,7 +20,19 @@ NAMES = st.sampled_from(["A", "B", "C/D", "none"])
 TIERS = st.lists(
     st.fixed_dictionaries({"maker_ppm": st.integers(-100, 100), "taker_ppm": st.integers(-1, 100)}), max_size=3
 )
-VALUES = {"name": NAMES, "integer": st.integers(-1, 20), "text": st.sampled_from(["", "x", "\n"]), "tiers": TIERS}
+PHASES = st.lists(
+    st.fixed_dictionaries(
+        {"at_s": st.integers(0, 9), "days": st.integers(0, 9), "phase": st.sampled_from(["OPEN", "CLOSED", "x"])}
+    ),
+    max_size=3,
+)
+VALUES = {
+    "name": NAMES,
+    "integer": st.integers(-1, 20),
+    "text": st.sampled_from(["", "x", "\n"]),
+    "tiers": TIERS,
+    "phases": PHASES,
+}
 
 
 @st.composite
@@ -158,7 +171,8 @@ class TestState:
     def test_empty_directory(self):
         """An empty directory is a map of empty sections."""
         assert msgpack.unpackb(Directory().to_bytes()) == {
-            "groups": [], "assets": [], "fee_schedules": [], "instruments": [], "accounts": [], "sessions": []
+            "groups": [], "assets": [], "fee_schedules": [], "trading_schedules": [], "instruments": [], "accounts": [],
+            "sessions": [], "market_groups": [], "breakers": [],
         }  # fmt: skip
         assert Directory.from_bytes(memoryview(Directory().to_bytes())).to_bytes() == Directory().to_bytes()
 
@@ -167,7 +181,7 @@ class TestState:
         directory = started()
         pieces, before = directory.pieces(), directory.to_bytes()
         directory.decide({"kind": CommandKind.SESSION_DEFINE}, pack({"name": "later"}))
-        assert b"".join(pieces) == before != directory.to_bytes()
+        assert join(pieces) == before != directory.to_bytes()
 
     def test_damaged_bytes_are_a_snapshot_error(self):
         """Each prefix, and each change that is not another good state, is a SnapshotError and nothing else."""

@@ -49,7 +49,8 @@ def test_rows_become_commands():
     assert sorted(set(rows["account_id"][:clearing].tolist())) == IDS
     body = rows[clearing:]
     assert (body["instrument_id"] == 7).all()
-    assert list(body["kind"]) == [5, 5, 6, 7, 8, 18]
+    names = ("ORDER_NEW", "ORDER_NEW", "ORDER_REPLACE", "ORDER_CANCEL", "MASS_CANCEL", "INSTRUMENT_STATE")
+    assert [CommandKind(int(kind)).name for kind in body["kind"]] == list(names)
     assert list(body["order_type"]) == [OrderType.LIMIT, OrderType.LIMIT, 0, 0, 0, 0]
     assert list(body["time_in_force"]) == [TimeInForce.GTC, TimeInForce.IOC, 0, 0, 0, 0]
     by_id = Flag.TARGET_CLIENT_ID
@@ -189,6 +190,17 @@ def test_setting_up_twice_does_nothing():
         core.apply(build.withdraw(account, asset, taken))
         made = venue.deposits(config, core.known())
         assert [int(commands.rows["amount_units"][0]) for commands in made] == ([wanted] if wanted else [])
+
+
+def test_what_orders_hold_is_not_missing():
+    """An account's balance is what is available and what its orders hold, so held money is not paid in again."""
+    core = Core(SMALL_ON_DEMO)
+    known = core.known()
+    account, instrument = known.accounts["a"]["number"], known.instruments["DEMOUSD"]
+    core.apply(build.order_new(account, instrument["number"], Side.SELL, 100, instrument["max_price_ticks"]))
+    rows = core.machine.image().rows
+    assert rows["notional_units"][rows["kind"] == EventKind.BALANCE_IMAGE].sum() == 100 * instrument["lot_units"]
+    assert core.known().balances == known.balances
 
 
 SMALL_ON_DEMO = Flow(SMALL.rows, "DEMOUSD", SMALL.accounts)

@@ -32,23 +32,23 @@ class Book:
 
     def add(self, order: Order) -> None:
         """Rest an order at the back of its level."""
-        level = self.levels[order.side].get(order.price_ticks)
+        level = self.levels[order.side].get(order.limit_ticks)
         if level is None:
-            level = self.levels[order.side][order.price_ticks] = []
-            bisect.insort(self.prices[order.side], order.price_ticks)
+            level = self.levels[order.side][order.limit_ticks] = []
+            bisect.insort(self.prices[order.side], order.limit_ticks)
         level.append(order)
 
     def remove(self, order: Order) -> None:
         """Take a resting order off."""
-        level = self.levels[order.side][order.price_ticks]
+        level = self.levels[order.side][order.limit_ticks]
         level.remove(order)
         if not level:
-            del self.levels[order.side][order.price_ticks]
-            self.prices[order.side].remove(order.price_ticks)
+            del self.levels[order.side][order.limit_ticks]
+            self.prices[order.side].remove(order.limit_ticks)
 
     def has(self, order: Order) -> bool:
         """Whether the order rests here."""
-        return order in self.levels[order.side].get(order.price_ticks, ())
+        return order in self.levels[order.side].get(order.limit_ticks, ())
 
     def best_price(self, side: int) -> int | None:
         """The best price of a side, None when the side is empty."""
@@ -61,6 +61,11 @@ class Book:
         """The first order of a side."""
         price = self.best_price(side)
         return None if price is None else self.levels[side][price][0]
+
+    def is_crossed_by(self, side: int, limit_ticks: int) -> bool:
+        """Whether an order of that side and limit would meet the opposite side."""
+        best = self.best_price(opposite(side))
+        return best is not None and crosses(side, limit_ticks, best)
 
     def walk(self, side: int) -> Iterator[Order]:
         """The orders of a side, best price first, oldest first within a price."""

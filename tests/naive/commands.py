@@ -68,6 +68,11 @@ def withdraw(account_id: int, asset_id: int, amount_units: int) -> Item:
     return command(CommandKind.WITHDRAW, account_id=account_id, asset_id=asset_id, amount_units=amount_units)
 
 
+def index_price(instrument_id: int, price_ticks: int) -> Item:
+    """Tell an index price."""
+    return command(CommandKind.INDEX_PRICE, instrument_id=instrument_id, price_ticks=price_ticks)
+
+
 def mass_cancel(account_id: int, instrument_id: int = 0, side: int = 0) -> Item:
     """Cancel an account's orders."""
     return command(CommandKind.MASS_CANCEL, account_id=account_id, instrument_id=instrument_id, side=side)
@@ -81,6 +86,15 @@ def asset(name: str, scale: int = 0, fee_schedule: str = "") -> Item:
 def schedule(name: str, *tiers: dict[str, int], burn_ppm: int = 0) -> Item:
     """Define a fee schedule."""
     return document(CommandKind.FEE_SCHEDULE_DEFINE, {"name": name, "burn_ppm": burn_ppm, "tiers": list(tiers)})
+
+
+def trading_schedule(name: str, *phases: tuple[str, int, str]) -> Item:
+    """Define a trading schedule from ("hh:mm:ss", days, phase) each."""
+    maps = []
+    for at, days, phase in phases:
+        hours, minutes, seconds = map(int, at.split(":"))
+        maps.append({"at_s": hours * 3600 + minutes * 60 + seconds, "days": days, "phase": phase})
+    return document(CommandKind.TRADING_SCHEDULE_DEFINE, {"name": name, "phases": maps})
 
 
 def instrument(name: str, base: str, quote: str, **fields: int | str) -> Item:

@@ -6,10 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kk99 import kinds
 from kk99.schema import EventKind, Side
 from tests.naive.documents import pack
-from tests.naive.records import Session
-from tests.naive.rows import Item, apply_to_naive, describe_command, differences, document_of, to_commands, to_rows
+from tests.naive.linked import details_fields
+from tests.naive.records import Place, Session
+from tests.naive.rows import (
+    EVENT_FIELDS,
+    Item,
+    apply_to_naive,
+    describe_command,
+    differences,
+    document_of,
+    to_commands,
+    to_rows,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -17,6 +28,7 @@ if TYPE_CHECKING:
     from kk99 import batch
     from kk99.machine import Machine
     from tests.naive.model import Naive
+    from tests.naive.records import Order
 
 Book = dict[tuple[int, int], list[dict[str, int]]]
 
@@ -44,6 +56,9 @@ NUMBER_FIELDS = {
     EventKind.INSTRUMENT_DEFINED: "instrument_id",
     EventKind.ACCOUNT_DEFINED: "account_id",
     EventKind.SESSION_DEFINED: "order_id",
+    EventKind.TRADING_SCHEDULE_DEFINED: "order_id",
+    EventKind.BREAKER_DEFINED: "order_id",
+    EventKind.MARKET_GROUP_DEFINED: "order_id",
 }
 DEFINED_EVENTS = tuple(NUMBER_FIELDS)
 
@@ -93,6 +108,17 @@ def assert_same_state(machine: Machine, naive: Naive) -> None:
     image = Image(machine.image())
     assert_equal("balances (available, held)", naive.balances(), image.balances)
     assert_equal("orders", orders_of(naive), image.orders)
+    assert_equal("orders that wait", waiting_of(naive), image.waiting)
+    assert_equal("details", details_of(naive), image.details)
+    shown = {order.order_id: order.shown_lots for order in naive.orders() if order.display_qty_lots}
+    assert_equal("shown", shown, image.shown)
+    assert_equal("markets", markets_of(naive), image.markets)
+    groups = {
+        one.number: (one.index_ticks, one.close_ticks, one.fall_ppm)
+        for one in naive.groups.values()
+        if one.index_ticks or one.close_ticks
+    }
+    assert_equal("groups (index, close, fall)", groups, image.groups)
     totals = {asset.number: (asset.deposited_units, asset.withdrawn_units) for asset in naive.assets.values()}
     assert_equal("totals (in, out)", totals, dict.fromkeys(totals, (0, 0)) | image.totals)
     sessions = {one.number: (one.epoch, one.last) for one in naive.sessions.values()}
@@ -118,6 +144,9 @@ def documents_of(naive: Naive) -> dict[tuple[int, int], bytes]:
         naive.instruments.values(),
         naive.accounts.values(),
         naive.sessions.values(),
+        [Session(one["number"], one) for one in naive.trading_schedules.values()],
+        naive.breakers.values(),
+        naive.groups.values(),
     )
     return {
         (int(kind), record.number): pack(record.document)
@@ -130,11 +159,46 @@ def orders_of(naive: Naive) -> Book:
     """The model's books: for each (instrument, side) that has orders, their image's fields in price-time order."""
     books: Book = {}
     for order in naive.orders():
-        values = {name: getattr(order, name) for name in IMAGE_OF_ORDER if hasattr(order, name)}
-        values |= {"amount_units": order.hold_units, "origin_seq": order.entry_seq}
-        values["client_id_lo"], values["client_id_hi"] = order.client_id
-        books.setdefault((order.instrument_id, order.side), []).append(values)
+        books.setdefault((order.instrument_id, order.side), []).append(fields_of(order))
     return books
+
+
+def waiting_of(naive: Naive) -> dict[int, dict[str, int]]:
+    """The model's orders outside the books, by id."""
+    return {order.order_id: fields_of(order) for order in naive.live.values() if order.place != Place.BOOK}
+
+
+def fields_of(order: Order) -> dict[str, int]:
+    """An order's image's fields."""
+    values = {name: getattr(order, name) for name in IMAGE_OF_ORDER if hasattr(order, name)}
+    values |= {"amount_units": order.hold_units, "origin_seq": order.entry_seq}
+    values["client_id_lo"], values["client_id_hi"] = order.client_id
+    return values
+
+
+def details_of(naive: Naive) -> dict[int, dict[str, int]]:
+    """What ORDER_DETAILS would now say of each order that has any, by id."""
+    details = {}
+    for order in naive.live.values():
+        values = details_fields(order)
+        if values is not None:
+            details[order.order_id] = {name: value for name, value in values.items() if value}
+    return details
+
+
+def markets_of(naive: Naive) -> dict[int, tuple[int, ...]]:
+    """State, call purpose, last and index price of each market."""
+    return {
+        number: (*one.market.now, one.last_price_ticks, one.index_price_ticks)
+        for number, one in naive.instruments.items()
+    }
+
+
+def _named(row: np.void) -> dict[str, int]:
+    """The fields of an ORDER_DETAILS row that are not zero, by the names that its type has for them."""
+    rows, hidden = row.reshape(1), {"kind", "cause_seq", "time_ns", "index", "origin_seq", "command_kind"}
+    names = [name for name in EVENT_FIELDS if row[name] and name not in hidden and kinds.present(rows, name)[0]]
+    return {name: int(row[name]) for name in names}
 
 
 class Image:
@@ -165,10 +229,33 @@ class Image:
             for kind in DEFINED_EVENTS
             for row in of(kind)
         }
+        self.waiting: dict[int, dict[str, int]] = {}
+        """Orders that wait outside the books, by id."""
         for row in of(EventKind.ORDER_IMAGE):
             assert row["side"] in {Side.BUY, Side.SELL}
             values = {name: int(row[name]) for name in IMAGE_OF_ORDER}
-            self.orders.setdefault((values["instrument_id"], values["side"]), []).append(values)
+            if row["state"]:
+                self.waiting[values["order_id"]] = values
+            else:
+                self.orders.setdefault((values["instrument_id"], values["side"]), []).append(values)
+        self.groups = {
+            int(row["order_id"]): (int(row["price_ticks"]), int(row["close_price_ticks"]), int(row["measure"]))
+            for row in of(EventKind.GROUP_INDEX_CHANGED)
+        }
+        self.details = {int(row["order_id"]): _named(row) for row in of(EventKind.ORDER_DETAILS)}
+        self.shown = {
+            int(row["order_id"]): int(row["display_qty_lots"])
+            for row in of(EventKind.ORDER_REFRESHED)
+            if int(row["order_id"]) not in self.waiting
+        }
+        indexes = {int(row["instrument_id"]): int(row["price_ticks"]) for row in of(EventKind.INDEX_PRICE_CHANGED)}
+        self.markets = {
+            int(row["instrument_id"]): (
+                *(int(row[name]) for name in ("state", "call_purpose", "price_ticks")),
+                indexes.get(int(row["instrument_id"]), 0),
+            )
+            for row in of(EventKind.INSTRUMENT_STATE_CHANGED)
+        }
 
 
 def empty_machine() -> Machine:

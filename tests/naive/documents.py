@@ -9,8 +9,9 @@ import msgpack
 
 from kk99 import schema
 from kk99.schema import AMOUNT_MAX, PPM, CommandKind, EventKind, RejectCode
-from tests.naive.orders import refuse_if
-from tests.naive.records import Account, Asset, Instrument, RejectError, Session
+from tests.naive import states
+from tests.naive.markets import set_transition
+from tests.naive.records import Account, Asset, Instrument, RejectError, Session, refuse_if
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,9 +71,33 @@ class Tiers(NamedTuple):
         return all(isinstance(tier, dict) and read_fields(tier, TIER) is not None for tier in value)
 
 
-Field = Number | Name | Text | Tiers
+class OneOf(NamedTuple):
+    """One of some words."""
+
+    words: tuple[str, ...]
+    default: object = REQUIRED
+
+    def fits(self, value: object) -> bool:
+        """Whether the value is of this form."""
+        return isinstance(value, str) and value in self.words
+
+
+class Phases(NamedTuple):
+    """One to PHASES maps of a transition."""
+
+    default: object = REQUIRED
+
+    def fits(self, value: object) -> bool:
+        """Whether the value is of this form."""
+        if not isinstance(value, list) or not 1 <= len(value) <= schema.PHASES:
+            return False
+        return all(isinstance(phase, dict) and read_fields(phase, PHASE) is not None for phase in value)
+
+
+Field = Number | Name | Text | Tiers | OneOf | Phases
 SHARE = Number(0, PPM, 0)
 POSITIVE = Number(1, AMOUNT_MAX)
+DAY_S = 86_400
 OPERATOR: dict[str, Field] = {"actor": Text(64), "reason": Text(256)}
 """Who orders it and why."""
 TIER: dict[str, Field] = {
@@ -81,6 +106,7 @@ TIER: dict[str, Field] = {
     "deposit_ppm": SHARE,
     "withdrawal_ppm": SHARE,
 }
+PHASE: dict[str, Field] = {"at_s": Number(0, 86_399), "days": Number(1, 127), "phase": OneOf(tuple(states.PHASES))}
 LIMITS: dict[str, Field] = {
     "fee_schedule": Name(""),
     "tick_step": Number(1, schema.PRICE_TICKS_MAX, 1),
@@ -91,6 +117,7 @@ LIMITS: dict[str, Field] = {
     "max_notional_units": Number(1, AMOUNT_MAX, AMOUNT_MAX),
     "max_price_ticks": Number(1, schema.PRICE_TICKS_MAX),
     "collar_ppm": SHARE,
+    "trading_schedule": Name(""),
 }
 TIER_NUMBER = Number(0, schema.TIERS - 1, 0)
 NO_DEFAULT = None
@@ -111,6 +138,37 @@ FIELDS: dict[int, dict[str, Field]] = {
     CommandKind.ACCOUNT_DEFINE: {"name": Name(), "owner": Name(), "group": Name(NO_DEFAULT), "tier": TIER_NUMBER},
     CommandKind.ACCOUNT_CHANGE: {"name": Name(), "group": Name(), "tier": TIER_NUMBER},
     CommandKind.SESSION_DEFINE: {"name": Name()},
+    CommandKind.TRADING_SCHEDULE_DEFINE: {"name": Name(), "phases": Phases()},
+    CommandKind.BREAKER_DEFINE: {
+        "name": Name(),
+        "move_ppm": Number(0, PPM, 100_000),
+        "move_window_s": Number(1, DAY_S, 60),
+        "spread_ppm": Number(0, 2 * PPM, 20_000),
+        "spread_s": Number(1, DAY_S, 10),
+        "volume_ratio_ppm": Number(0, 100 * PPM, 2_000_000),
+        "volume_window_s": Number(1, DAY_S, 60),
+        "static_band_ppm": Number(0, PPM, 100_000),
+        "dynamic_band_ppm": Number(0, PPM, 50_000),
+        "index_silence_s": Number(0, DAY_S, 0),
+        "index_silence_halts": Number(0, 1, 0),
+        "correlation_with": Name(""),
+        "correlation_min_ppm": Number(-PPM, PPM, 500_000),
+        "correlation_samples": Number(2, schema.CORRELATION_SAMPLES_MAX, 30),
+        "correlation_s": Number(1, DAY_S, 60),
+        "stress_s": Number(0, DAY_S, 10),
+        "stress_step": Number(1, schema.STRESS_MAX, 10),
+        "group": Name(""),
+        "cancel_only_s": Number(0, DAY_S, 60),
+        "call_s": Number(0, DAY_S, 240),
+        "extend_s": Number(0, DAY_S, 240),
+    },
+    CommandKind.MARKET_GROUP_DEFINE: {
+        "name": Name(),
+        "level_1_ppm": Number(0, PPM, 70_000),
+        "level_2_ppm": Number(0, PPM, 130_000),
+        "level_3_ppm": Number(0, PPM, 200_000),
+        "halt_s": Number(1, DAY_S, 900),
+    },
 }
 CHANGES = {CommandKind.INSTRUMENT_CHANGE, CommandKind.ACCOUNT_CHANGE}
 
@@ -155,11 +213,21 @@ def read(kind: int, data: bytes) -> Document:
     if not isinstance(given, dict):
         raise RejectError(RejectCode.DOCUMENT_INVALID)
     document = read_fields(given, FIELDS.get(kind, {}) | OPERATOR, is_change=kind in CHANGES)
-    if document is None or (kind == CommandKind.INSTRUMENT_DEFINE and not is_ordered(document)):
+    if document is None or not is_consistent(kind, document):
         raise RejectError(RejectCode.DOCUMENT_INVALID)
     is_signed = document["actor"] and document["reason"]
     refuse_if(kind != CommandKind.SESSION_DEFINE and not is_signed, RejectCode.OPERATOR_MISSING)
     return document
+
+
+def is_consistent(kind: int, document: Document) -> bool:
+    """Whether the fields of a document go together."""
+    if kind == CommandKind.INSTRUMENT_DEFINE:
+        return is_ordered(document)
+    if kind == CommandKind.MARKET_GROUP_DEFINE:
+        levels = [document[name] for name in ("level_1_ppm", "level_2_ppm", "level_3_ppm") if document[name]]
+        return levels == sorted(set(levels))
+    return True
 
 
 def is_ordered(document: Document) -> bool:
@@ -188,15 +256,15 @@ def next_number(records: dict[int, Any], document: Document, first: int, bound: 
     return number
 
 
-def check_schedule(venue: Venue, name: str) -> None:
+def check_schedule(schedules: dict[str, Document], name: str) -> None:
     """A schedule's name is "" or known."""
-    refuse_if(name and name not in venue.schedules, RejectCode.REFERENCE_UNKNOWN)
+    refuse_if(name and name not in schedules, RejectCode.REFERENCE_UNKNOWN)
 
 
 def asset_define(venue: Venue, document: Document) -> None:
     """ASSET_DEFINE."""
     number = next_number(venue.assets, document, 1, schema.ASSETS_MAX)
-    check_schedule(venue, document["fee_schedule"])
+    check_schedule(venue.schedules, document["fee_schedule"])
     document["number"] = number
     venue.assets[number] = Asset(number, document)
     venue.emit(EventKind.ASSET_DEFINED, asset_id=number, document=pack(document))
@@ -212,6 +280,16 @@ def fee_schedule_define(venue: Venue, document: Document) -> None:
     document |= {"number": number, "tiers": tiers}
     venue.schedules[document["name"]] = document
     venue.emit(EventKind.FEE_SCHEDULE_DEFINED, order_id=number, document=pack(document))
+
+
+def trading_schedule_define(venue: Venue, document: Document) -> None:
+    """TRADING_SCHEDULE_DEFINE."""
+    known = venue.trading_schedules.get(document["name"])
+    number = known["number"] if known else len(venue.trading_schedules) + 1
+    refuse_if(number >= schema.TRADING_SCHEDULES_MAX, RejectCode.CAPACITY_REACHED)
+    document["number"] = number
+    venue.trading_schedules[document["name"]] = document
+    venue.emit(EventKind.TRADING_SCHEDULE_DEFINED, order_id=number, document=pack(document))
 
 
 def tick_lot_units(venue: Venue, document: Document, base: int) -> int:
@@ -231,11 +309,13 @@ def instrument_define(venue: Venue, document: Document) -> None:
     number = next_number(venue.instruments, document, 1, schema.INSTRUMENTS_MAX)
     base, quote = named(venue.assets, document["base"]), named(venue.assets, document["quote"])
     refuse_if(base is None or quote is None or base is quote, RejectCode.REFERENCE_UNKNOWN)
-    check_schedule(venue, document["fee_schedule"])
+    check_schedule(venue.schedules, document["fee_schedule"])
+    check_schedule(venue.trading_schedules, document["trading_schedule"])
     units = tick_lot_units(venue, document, base.number)
     document["number"] = number
     reference = document["reference_price_ticks"]
     venue.instruments[number] = Instrument(number, document, base.number, quote.number, units, reference)
+    set_transition(venue, venue.instruments[number])
     venue.emit(EventKind.INSTRUMENT_DEFINED, instrument_id=number, document=pack(document))
 
 
@@ -245,9 +325,13 @@ def instrument_change(venue: Venue, change: Document) -> None:
     refuse_if(instrument is None, RejectCode.INSTRUMENT_UNKNOWN)
     document = instrument.document | change
     refuse_if(not is_ordered(document), RejectCode.DOCUMENT_INVALID)
-    check_schedule(venue, document["fee_schedule"])
+    check_schedule(venue.schedules, document["fee_schedule"])
+    check_schedule(venue.trading_schedules, document["trading_schedule"])
     tick_lot_units(venue, document, instrument.base)
+    is_other = document["trading_schedule"] != instrument.document["trading_schedule"]
     instrument.document = document
+    if is_other:
+        set_transition(venue, instrument)
     venue.emit(EventKind.INSTRUMENT_CHANGED, instrument_id=instrument.number, document=pack(document))
 
 
@@ -283,4 +367,5 @@ DEFINITIONS: dict[int, Callable[[Venue, Document], None]] = {
     CommandKind.ACCOUNT_DEFINE: account_define,
     CommandKind.ACCOUNT_CHANGE: account_change,
     CommandKind.SESSION_DEFINE: session_define,
+    CommandKind.TRADING_SCHEDULE_DEFINE: trading_schedule_define,
 }

@@ -1,4 +1,4 @@
-"""An aggressor meets the book: self-trade prevention, fills, fees, and what becomes of the rest."""
+"""An aggressor meets the book: self-trade prevention, fills, fees, icebergs, and what becomes of the rest."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from collections import defaultdict
 from dataclasses import fields
 
 from kk99 import schema
-from kk99.schema import PPM, CancelReason, EventKind, OrderType, SelfTrade, TimeInForce
+from kk99.schema import PPM, CancelReason, EventKind, SelfTrade, TimeInForce
+from tests.naive import watching
 from tests.naive.book import crosses, opposite
-from tests.naive.records import Instrument, Key, Order, Trade
+from tests.naive.linked import follow, resize_stop_leg
+from tests.naive.records import Instrument, Key, Order, Place, Trade
 from tests.naive.venue import Venue, identity, sign
 
 TRADE_FIELDS = (
@@ -50,21 +52,30 @@ def postings(trade: Trade) -> dict[Key, int]:
     return result
 
 
-def aggress(venue: Venue, order: Order) -> None:
-    """Let a live order that does not rest meet the book; at the end it rests or is ended."""
+def aggress(venue: Venue, order: Order) -> int:
+    """Let a live order that does not rest meet the book; at the end it rests or is ended. Return how many it met."""
     instrument = venue.instruments[order.instrument_id]
-    if order.time_in_force == TimeInForce.FOK and fillable(venue, instrument, order) < order.leaves_lots:
-        venue.cancel(order, CancelReason.FOK)
-        return
-    reason = match(venue, instrument, order)
-    if reason is not None:
+    wanted, reason = order.leaves_lots, CancelReason.FOK
+    if order.min_qty_lots:
+        wanted, reason = order.min_qty_lots, CancelReason.MIN_QTY
+        order.min_qty_lots = 0
+    is_bound = order.time_in_force == TimeInForce.FOK or reason == CancelReason.MIN_QTY
+    if is_bound and fillable(venue, instrument, order, wanted) < wanted:
         venue.cancel(order, reason)
+        return 0
+    filled, met, end = match(venue, instrument, order)
+    if end is None or end == CancelReason.IOC:
+        watching.note_stop(instrument, order)
+    follow(venue, order, filled)
+    if end is not None:
+        venue.cancel(order, end)
     elif order.leaves_lots == 0:
         venue.end(order)
-    elif order.order_type == OrderType.LIMIT and order.time_in_force == TimeInForce.GTC:
-        instrument.book.add(order)
-    else:
+    elif order.time_in_force in {TimeInForce.IOC, TimeInForce.FOK}:
         venue.cancel(order, CancelReason.IOC)
+    else:
+        venue.put(order, Place.BOOK)
+    return met
 
 
 def is_own(venue: Venue, taker: Order, maker: Order) -> bool:
@@ -73,41 +84,61 @@ def is_own(venue: Venue, taker: Order, maker: Order) -> bool:
     return taker.self_trade != SelfTrade.ALLOW and groups[0] == groups[1]
 
 
-def fillable(venue: Venue, instrument: Instrument, taker: Order) -> int:
-    """The quantity that a fill-or-kill order would find, as far as it would walk."""
-    seen = 0
-    for met, maker in enumerate(instrument.book.walk(opposite(taker.side))):
-        if met == schema.FILLS_PER_COMMAND_MAX or not crosses(taker.side, taker.limit_ticks, maker.price_ticks):
+def meetings(order: Order) -> int:
+    """How many resting orders an aggressor meets in taking all of one: an iceberg is met again after each refill."""
+    hidden = order.leaves_lots - order.met_lots
+    return 1 + (-(-hidden // (order.refill_qty_lots or order.display_qty_lots)) if hidden else 0)
+
+
+def fillable(venue: Venue, instrument: Instrument, taker: Order, wanted: int) -> int:
+    """The quantity that an order would find, as far as it would walk for what it wants."""
+    seen = met = 0
+    bound_ticks = watching.bound_of(instrument, taker)
+    for maker in instrument.book.walk(opposite(taker.side)):
+        own = is_own(venue, taker, maker)
+        met += 1 if own else meetings(maker)
+        if met > schema.FILLS_PER_COMMAND_MAX or not crosses(taker.side, bound_ticks, maker.limit_ticks):
             break
-        if is_own(venue, taker, maker):
+        if own:
             if taker.self_trade != SelfTrade.CANCEL_OLDEST:
                 break
         else:
             seen += maker.leaves_lots
-        if seen >= taker.leaves_lots:
+        if seen >= wanted:
             break
     return seen
 
 
-def match(venue: Venue, instrument: Instrument, taker: Order) -> CancelReason | None:
-    """Meet resting orders; return why the remainder is canceled, None if only the book's end or the limit says so."""
-    met = 0
+def match(venue: Venue, instrument: Instrument, taker: Order) -> tuple[int, int, CancelReason | None]:
+    """Meet resting orders.
+
+    Return the lots filled, how many orders were met, and why the remainder is canceled: None if only the book's end or
+    the limit says so.
+    """
+    filled = met = 0
+    bound_ticks = watching.bound_of(instrument, taker)
     while taker.leaves_lots or taker.budget_units:
         maker = instrument.book.best(opposite(taker.side))
-        if maker is None or not crosses(taker.side, taker.limit_ticks, maker.price_ticks):
-            return CancelReason.IOC if taker.is_budget else None
+        if maker is None or not crosses(taker.side, bound_ticks, maker.limit_ticks):
+            return filled, met, CancelReason.IOC if taker.is_budget else None
         if met == schema.FILLS_PER_COMMAND_MAX:
-            return CancelReason.FILL_LIMIT
+            return filled, met, CancelReason.FILL_LIMIT
         met += 1
         if is_own(venue, taker, maker):
             if not prevent(venue, taker, maker):
-                return CancelReason.SELF_TRADE
+                return filled, met, CancelReason.SELF_TRADE
             continue
-        lots = affordable(instrument, taker, maker) if taker.is_budget else min(taker.leaves_lots, maker.leaves_lots)
+        lots = affordable(instrument, taker, maker) if taker.is_budget else min(taker.leaves_lots, maker.met_lots)
         if lots == 0:
-            return CancelReason.BUDGET_SPENT
-        fill(venue, instrument, taker, maker, lots)
-    return CancelReason.BUDGET_SPENT if taker.is_budget else None
+            return filled, met, CancelReason.BUDGET_SPENT
+        trade(venue, instrument, taker, maker, lots, maker.limit_ticks)
+        filled += lots
+        maker.shown_lots -= lots if maker.display_qty_lots else 0
+        follow(venue, maker, lots)
+        refresh(venue, maker)
+        if maker.leaves_lots == 0:
+            venue.end(maker)
+    return filled, met, CancelReason.BUDGET_SPENT if taker.is_budget else None
 
 
 def prevent(venue: Venue, taker: Order, maker: Order) -> bool:
@@ -117,11 +148,14 @@ def prevent(venue: Venue, taker: Order, maker: Order) -> bool:
         return taker.self_trade == SelfTrade.CANCEL_OLDEST
     if taker.self_trade == SelfTrade.CANCEL_NEWEST or taker.is_budget:
         return False
-    lots = min(taker.leaves_lots, maker.leaves_lots)
+    lots = min(taker.leaves_lots, maker.met_lots)
     if maker.leaves_lots == lots:
         venue.cancel(maker, CancelReason.SELF_TRADE)
     else:
         reduce(venue, maker, lots)
+        maker.shown_lots -= lots if maker.display_qty_lots else 0
+        resize_stop_leg(venue, maker)
+        refresh(venue, maker)
     if taker.leaves_lots == lots:
         return False
     reduce(venue, taker, lots)
@@ -133,29 +167,36 @@ def reduce(venue: Venue, order: Order, lots: int) -> None:
     order.qty_lots -= lots
     order.leaves_lots -= lots
     venue.rehold(order)
+    venue.emit_change(EventKind.ORDER_REDUCED, order, CancelReason.SELF_TRADE)
+
+
+def refresh(venue: Venue, order: Order) -> None:
+    """Let an iceberg of which nothing is shown show its next part, at the back of its price."""
+    if order.display_qty_lots == 0 or order.shown_lots or order.leaves_lots == 0:
+        return
+    venue.put(order, Place.BOOK)
+    order.shown_lots = min(order.refill_qty_lots or order.display_qty_lots, order.leaves_lots)
     venue.emit(
-        EventKind.ORDER_REDUCED,
+        EventKind.ORDER_REFRESHED,
         **identity(order),
-        qty_lots=order.qty_lots,
         leaves_lots=order.leaves_lots,
-        amount_units=order.hold_units,
-        reason=int(CancelReason.SELF_TRADE),
+        display_qty_lots=order.shown_lots,
     )
 
 
 def affordable(instrument: Instrument, taker: Order, maker: Order) -> int:
     """The lots of the maker that what is left of a budget buys, fee included."""
     spendable = taker.budget_units * PPM // (PPM + max(taker.taker_ppm, 0))
-    lots = spendable // (maker.price_ticks * instrument.tick_lot_units)
-    return min(lots - lots % int(instrument.document["lot_step"]), maker.leaves_lots)
+    lots = spendable // (maker.limit_ticks * instrument.tick_lot_units)
+    return min(lots - lots % int(instrument.document["lot_step"]), maker.met_lots)
 
 
-def fill(venue: Venue, instrument: Instrument, taker: Order, maker: Order, lots: int) -> None:
-    """Trade at the maker's price and settle."""
+def trade(venue: Venue, instrument: Instrument, taker: Order, maker: Order, lots: int, price_ticks: int) -> None:
+    """Fill both orders at the price and post the money; what follows for either is not yet done."""
     venue.last_trade_id += 1
     taker.leaves_lots -= 0 if taker.is_budget else lots
     maker.leaves_lots -= lots
-    trade = Trade(
+    made = Trade(
         trade_id=venue.last_trade_id,
         instrument_id=instrument.number,
         side=taker.side,
@@ -172,21 +213,22 @@ def fill(venue: Venue, instrument: Instrument, taker: Order, maker: Order, lots:
         lot_units=instrument.document["lot_units"],
         base=instrument.base,
         quote=instrument.quote,
-        price_ticks=maker.price_ticks,
+        price_ticks=price_ticks,
         qty_lots=lots,
     )
-    venue.trades[trade.trade_id] = trade
-    venue.trades.pop(trade.trade_id - schema.TRADE_WINDOW, None)
+    venue.trades[made.trade_id] = made
+    venue.trades.pop(made.trade_id - schema.TRADE_WINDOW, None)
     if taker.is_budget:
-        taker.budget_units -= trade.notional_units + trade.fee_units
+        taker.budget_units -= made.notional_units + made.fee_units
     for order in (taker, maker):
-        order.notional_units += trade.notional_units
+        order.notional_units += made.notional_units
         venue.rehold(order)
-    post(venue, postings(trade))
-    venue.emit(EventKind.TRADE, **trade_fields(trade))
-    instrument.reference_price_ticks = trade.price_ticks
-    if maker.leaves_lots == 0:
-        venue.end(maker)
+    post(venue, postings(made))
+    venue.emit(EventKind.TRADE, **trade_fields(made))
+    instrument.reference_price_ticks = instrument.last_price_ticks = price_ticks
+    if instrument.is_open:
+        instrument.path.append(price_ticks)
+        instrument.traded_lots += lots
 
 
 def post(venue: Venue, amounts: dict[Key, int]) -> None:

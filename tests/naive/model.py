@@ -1,34 +1,31 @@
-"""The naive model of the venue: what `docs/explanation/rules.md` says, as plainly as it can be said.
+"""The naive model of the venue: what the rules in `docs/explanation/` say, as plainly as they can be said.
 
-It is the independent oracle of the core: written from the same page, obviously right rather than fast, sharing nothing
+It is the independent oracle of the core: written from the same pages, obviously right rather than fast, sharing nothing
 with the core but the schema's numbers.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kk99 import schema
 from kk99.schema import CancelReason, CommandKind, EventKind, RejectCode, Side
+from tests.naive import recovery
+from tests.naive.conservation import check
 from tests.naive.documents import DEFINITIONS, read
-from tests.naive.operators import OPERATOR_COMMANDS, deposit, withdraw
-from tests.naive.orders import (
-    Command,
-    check_queue,
-    do_work,
-    mass_cancel,
-    order_cancel,
-    order_new,
-    order_replace,
-    queue,
-    refuse_if,
-)
-from tests.naive.records import Key, Order, RejectError, Session, WorkItem
-from tests.naive.venue import Event, Venue
+from tests.naive.entry import order_new
+from tests.naive.operators import OPERATOR_COMMANDS, deposit, index_price, message_noted, withdraw
+from tests.naive.orders import mass_cancel, order_cancel, order_replace
+from tests.naive.records import Key, Order, RejectError, Session, WorkItem, refuse_if
+from tests.naive.thresholds import THRESHOLD_DEFINITIONS
+from tests.naive.venue import Command, Event, Venue, repeated
+from tests.naive.work import check_queue, do_work, queue
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from tests.naive.breaker import Trip
+    from tests.naive.records import Instrument
 
 COMMAND_FIELDS = schema.COMMAND.names or ()
 HOT = {
@@ -38,18 +35,11 @@ HOT = {
     CommandKind.MASS_CANCEL: mass_cancel,
     CommandKind.DEPOSIT: deposit,
     CommandKind.WITHDRAW: withdraw,
+    CommandKind.INDEX_PRICE: index_price,
+    CommandKind.MESSAGE_NOTED: message_noted,
 }
+DEFINING = DEFINITIONS | THRESHOLD_DEFINITIONS
 SEQUENCERS = {CommandKind.CONTINUE, CommandKind.CLOCK, CommandKind.SESSION_LOST}
-REPEATED = (
-    "account_id",
-    "instrument_id",
-    "side",
-    "price_ticks",
-    "qty_lots",
-    "amount_units",
-    "client_id_lo",
-    "client_id_hi",
-)
 
 
 class Naive(Venue):
@@ -63,6 +53,7 @@ class Naive(Venue):
         self.seq, self.time_ns = command["seq"], command["time_ns"]
         self.command, self.events = command, []
         do_work(self)
+        self.wants_round = False
         try:
             self.take_number(command)
             self.dispatch(command, document)
@@ -70,14 +61,17 @@ class Naive(Venue):
             self.reject(command, error.code)
         except DuplicateError as error:
             self.emit(EventKind.DUPLICATE, origin_seq=error.origin_seq)
+        if self.wants_round or (self.has_steps and command["kind"] < schema.FIRST_DOCUMENT_KIND):
+            do_work(self)
         return self.events
 
     def reject(self, command: Command, code: RejectCode) -> None:
         """Say that the command changed nothing."""
-        fields = {name: command[name] for name in REPEATED}
-        if not command["flags"] & schema.Flag.TARGET_CLIENT_ID:
-            fields["order_id"] = command["target_lo"]
-        self.emit(EventKind.REJECTED, **fields, reason=int(code))
+        self.emit(EventKind.REJECTED, **repeated(command), reason=int(code))
+
+    def halt(self, instrument: Instrument, trip: Trip) -> None:
+        """Halt a market because of what its breaker measured."""
+        recovery.halt(self, instrument, trip)
 
     # Sessions ---------------------------------------------------------------------------------------------------------
 
@@ -132,8 +126,8 @@ class Naive(Venue):
             self.session_lost(command)
         elif kind in HOT:
             HOT[CommandKind(kind)](self, command)
-        elif kind in DEFINITIONS:
-            DEFINITIONS[kind](self, read(kind, document))
+        elif kind in DEFINING:
+            DEFINING[kind](self, read(kind, document))
         elif kind in OPERATOR_COMMANDS:
             OPERATOR_COMMANDS[kind](self, command, read(kind, document))
         else:
@@ -159,7 +153,7 @@ class Naive(Venue):
         }
 
     def orders(self) -> list[Order]:
-        """The live orders by instrument, buys before sells, in price-time order."""
+        """The resting orders by instrument, buys before sells, in price-time order."""
         return [
             order
             for number in sorted(self.instruments)
@@ -168,28 +162,8 @@ class Naive(Venue):
         ]
 
     def check(self) -> None:
-        """Assert that money is conserved, holds follow the formula, books are in order and what lives rests."""
-        totals: defaultdict[int, int] = defaultdict(int)
-        for balances in (self.available, self.held):
-            for (_, asset), amount in balances.items():
-                assert amount >= 0
-                totals[asset] += amount
-        for one in self.assets.values():
-            assert totals[one.number] == one.deposited_units - one.withdrawn_units, f"asset {one.number} not conserved"
-        holds: defaultdict[Key, int] = defaultdict(int)
-        for order in self.live.values():
-            instrument = self.instruments[order.instrument_id]
-            assert 0 < order.leaves_lots <= order.qty_lots
-            assert order.hold_units == order.hold(instrument)
-            assert instrument.book.has(order)
-            holds[order.account_id, order.hold_asset(instrument)] += order.hold_units
-        assert dict(holds) == {key: amount for key, amount in self.held.items() if amount}
-        resting = self.orders()
-        assert {order.order_id for order in resting} == set(self.live)
-        for instrument in self.instruments.values():
-            bid, ask = instrument.book.best_price(Side.BUY), instrument.book.best_price(Side.SELL)
-            assert bid is None or ask is None or bid < ask
-        assert all(key in self.by_client_id for key in by_client_id(self.live.values()))
+        """Assert all that must hold between two commands."""
+        check(self)
 
 
 class DuplicateError(Exception):
@@ -198,8 +172,3 @@ class DuplicateError(Exception):
     def __init__(self, origin_seq: int) -> None:
         super().__init__(origin_seq)
         self.origin_seq = origin_seq
-
-
-def by_client_id(orders: Any) -> list[tuple[int, Key]]:
-    """The client ids of orders, each with its account."""
-    return [(order.account_id, order.client_id) for order in orders if order.client_id != (0, 0)]

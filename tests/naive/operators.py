@@ -1,4 +1,4 @@
-"""Money in and out, and the commands of operators: states, reference prices, busts and corrections."""
+"""Money, prices and messages from outside, and operators' commands: states, reference prices, busts, corrections."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING
 
 from kk99 import schema
 from kk99.schema import AccountState, CancelReason, CommandKind, EventKind, MarketState, RejectCode
+from tests.naive import groups, markets, recovery, watching
 from tests.naive.documents import Document, pack
 from tests.naive.matching import post, postings, trade_fields
-from tests.naive.orders import Command, check_queue, queue, refuse_if
-from tests.naive.records import Account, Asset, RejectError, Trade, WorkItem, fee
+from tests.naive.records import Account, Asset, RejectError, Trade, WorkItem, fee, refuse_if
+from tests.naive.states import UNCROSSING, State, by_operator
+from tests.naive.triggers import settle
+from tests.naive.venue import repeated
+from tests.naive.work import check_queue, queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.naive.venue import Venue
+    from tests.naive.venue import Command, Venue
 
 NO_LEAVES = {"leaves_lots": 0, "contra_leaves_lots": 0}
 """A bust or correction says nothing of what either order had left at the time of the trade."""
@@ -78,14 +82,48 @@ def withdraw(venue: Venue, command: Command) -> None:
     )
 
 
+def index_price(venue: Venue, command: Command) -> None:
+    """INDEX_PRICE."""
+    if command["target_lo"]:
+        groups.index_price(venue, command)
+        return
+    instrument, price_ticks = venue.instrument(command["instrument_id"]), command["price_ticks"]
+    refuse_if(price_ticks < 1, RejectCode.PRICE_INVALID)
+    refuse_if(price_ticks > instrument.document["max_price_ticks"], RejectCode.PRICE_ABOVE_MAX)
+    instrument.index_price_ticks = price_ticks
+    venue.emit(EventKind.INDEX_PRICE_CHANGED, instrument_id=instrument.number, price_ticks=price_ticks)
+    watching.hear_index(venue, instrument)
+    settle(venue, instrument)
+
+
+def message_noted(venue: Venue, command: Command) -> None:
+    """MESSAGE_NOTED."""
+    more = {name: command[name] for name in ("order_type", "flags", "state")}
+    venue.emit(EventKind.MESSAGE_NOTED, **repeated(command) | {"order_id": command["target_lo"]} | more)
+
+
+# Operators ------------------------------------------------------------------------------------------------------------
+
+
 def instrument_state(venue: Venue, command: Command, document: Document) -> None:
     """INSTRUMENT_STATE."""
     instrument, state = venue.instrument(command["instrument_id"]), command["state"]
-    refuse_if(state == instrument.state or state > MarketState.CLOSED, RejectCode.STATE_UNCHANGED)
-    instrument.state = state
-    venue.emit(
-        EventKind.INSTRUMENT_STATE_CHANGED, instrument_id=instrument.number, state=state, document=pack(document)
-    )
+    is_state = state in set(MarketState) - {MarketState.UNCROSSING}
+    refuse_if(state == instrument.state or not is_state, RejectCode.STATE_UNCHANGED)
+    refuse_if(instrument.market.now == UNCROSSING, RejectCode.MARKET_BUSY)
+
+    def tell(now: State) -> None:
+        venue.emit(
+            EventKind.INSTRUMENT_STATE_CHANGED,
+            instrument_id=instrument.number,
+            state=now.state,
+            call_purpose=now.call_purpose,
+            document=pack(document),
+        )
+
+    recovery.end(venue, instrument)
+    markets.change(venue, instrument, by_operator(instrument.market.now, state), tell)
+    venue.wants_round = venue.has_steps
 
 
 def account_state(venue: Venue, command: Command, document: Document) -> None:
@@ -106,6 +144,7 @@ def reference_price(venue: Venue, command: Command, document: Document) -> None:
     refuse_if(price_ticks < 1, RejectCode.PRICE_INVALID)
     refuse_if(price_ticks > instrument.document["max_price_ticks"], RejectCode.PRICE_ABOVE_MAX)
     instrument.reference_price_ticks = price_ticks
+    watching.set_reference(instrument, price_ticks)
     venue.emit(
         EventKind.REFERENCE_PRICE_CHANGED,
         instrument_id=instrument.number,

@@ -1,11 +1,10 @@
-"""Commands about orders: enter, replace, cancel, mass cancel, and the pending work that they leave."""
+"""Commands about orders that live: cancel, replace and mass cancel; entering one is in `entry.py`."""
 
 from __future__ import annotations
 
-import bisect
 from dataclasses import replace as copy
+from typing import TYPE_CHECKING
 
-from kk99 import schema
 from kk99.schema import (
     AccountState,
     CancelReason,
@@ -14,188 +13,41 @@ from kk99.schema import (
     MarketState,
     OrderType,
     RejectCode,
-    SelfTrade,
     Side,
     TimeInForce,
 )
-from tests.naive.book import crosses, opposite
-from tests.naive.matching import aggress
-from tests.naive.records import Account, Instrument, Key, Order, RejectError, WorkItem
-from tests.naive.venue import Venue, identity
+from tests.naive import checks
+from tests.naive.entry import meet_or_rest
+from tests.naive.linked import are_apart, emit_details, is_bracket_right
+from tests.naive.records import (
+    LIMIT_ONCE_TRIGGERED,
+    MARKET_ONCE_TRIGGERED,
+    Account,
+    Instrument,
+    Key,
+    Order,
+    Place,
+    RejectError,
+    WorkItem,
+    refuse_if,
+)
+from tests.naive.states import CLOSED_TO_ORDERS
+from tests.naive.triggers import has_passed, settle
+from tests.naive.work import check_queue, queue
 
-Command = dict[str, int]
+if TYPE_CHECKING:
+    from tests.naive.venue import Command, Venue
 
-MARKET_REJECTS = {
-    MarketState.PRE_OPEN: RejectCode.MARKET_PRE_OPEN,
-    MarketState.CANCEL_ONLY: RejectCode.MARKET_CANCEL_ONLY,
-    MarketState.HALTED: RejectCode.MARKET_HALTED,
-    MarketState.CLOSED: RejectCode.MARKET_CLOSED,
-}
-RESERVED = ("trigger", "state", "trigger_price_ticks", "display_qty_lots", "expire_time_ns")
-
-
-def refuse_if(condition: object, code: RejectCode) -> None:
-    """Reject the command if the condition holds."""
-    if condition:
-        raise RejectError(code)
-
-
-# Enter ----------------------------------------------------------------------------------------------------------------
-
-
-def order_new(venue: Venue, command: Command) -> None:
-    """ORDER_NEW."""
-    account = venue.account(command["account_id"])
-    refuse_if(account.state != AccountState.ACTIVE, RejectCode.ACCOUNT_SUSPENDED)
-    instrument = venue.instrument(command["instrument_id"])
-    is_budget = (
-        command["order_type"] == OrderType.MARKET and command["side"] == Side.BUY and command["amount_units"] != 0
-    )
-    check_form(command, is_budget)
-    check_market(instrument)
-    limit = limit_of(instrument, command)
-    check_qty_new(instrument, command, is_budget)
-    if command["order_type"] == OrderType.LIMIT:
-        check_notional(instrument, command["price_ticks"] * command["qty_lots"] * instrument.tick_lot_units)
-    elif is_budget:
-        check_notional(instrument, command["amount_units"])
-    refuse_if(command["amount_units"] != 0 and not is_budget, RejectCode.AMOUNT_INVALID)
-    client_id = command["client_id_lo"], command["client_id_hi"]
-    check_client_id(venue, account, client_id)
-    rates = venue.rates(instrument.document["fee_schedule"], account)
-    order = Order(
-        order_id=0,
-        account_id=account.number,
-        instrument_id=instrument.number,
-        side=command["side"],
-        order_type=command["order_type"],
-        time_in_force=command["time_in_force"],
-        self_trade=command["self_trade"],
-        flags=command["flags"],
-        price_ticks=command["price_ticks"],
-        limit_ticks=limit,
-        qty_lots=command["qty_lots"],
-        leaves_lots=command["qty_lots"],
-        is_budget=is_budget,
-        budget_units=command["amount_units"],
-        maker_ppm=rates["maker_ppm"],
-        taker_ppm=rates["taker_ppm"],
-        client_id=client_id,
-        session_id=command["session_id"],
-        entry_seq=venue.seq,
-    )
-    available = venue.available[account.number, order.hold_asset(instrument)]
-    refuse_if(available < order.hold(instrument), RejectCode.FUNDS_INSUFFICIENT)
-    check_post_only(instrument, order)
-    refuse_if(len(venue.live) >= schema.ORDERS_MAX, RejectCode.ORDERS_FULL)
-    order.order_id = venue.take_slot()
-    venue.enlist(order)
-    venue.rehold(order)
-    emit_order(venue, EventKind.ORDER_ACCEPTED, order, order.flags)
-    aggress(venue, order)
-
-
-def check_form(command: Command, is_budget: bool) -> None:
-    """What can be seen wrong without a look at the instrument."""
-    refuse_if(command["side"] not in {Side.BUY, Side.SELL}, RejectCode.SIDE_INVALID)
-    refuse_if(command["order_type"] not in {OrderType.MARKET, OrderType.LIMIT}, RejectCode.ORDER_TYPE_UNSUPPORTED)
-    allowed = {TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK}
-    if command["order_type"] == OrderType.MARKET:
-        allowed = {TimeInForce.IOC} if is_budget else {TimeInForce.IOC, TimeInForce.FOK}
-    refuse_if(command["time_in_force"] not in allowed, RejectCode.TIME_IN_FORCE_UNSUPPORTED)
-    refuse_if(command["self_trade"] > SelfTrade.DECREMENT, RejectCode.SELF_TRADE_INVALID)
-    is_limit_gtc = command["order_type"] == OrderType.LIMIT and command["time_in_force"] == TimeInForce.GTC
-    refuse_if(command["flags"] & ~int(schema.ORDER_FLAGS), RejectCode.FLAGS_INVALID)
-    refuse_if(command["flags"] & Flag.POST_ONLY and not is_limit_gtc, RejectCode.FLAGS_INVALID)
-    refuse_if(any(command[name] for name in (*RESERVED, "target_lo", "target_hi")), RejectCode.FLAGS_INVALID)
-
-
-def check_market(instrument: Instrument) -> None:
-    """Reject unless the market is open."""
-    if instrument.state != MarketState.OPEN:
-        raise RejectError(MARKET_REJECTS[MarketState(instrument.state)])
-
-
-def limit_of(instrument: Instrument, command: Command) -> int:
-    """The worst price at which a new order may trade, its price being checked."""
-    if command["order_type"] == OrderType.LIMIT:
-        check_price(instrument, command["price_ticks"])
-        return command["price_ticks"]
-    refuse_if(command["price_ticks"] != 0, RejectCode.PRICE_INVALID)
-    bounds = instrument.bounds()
-    if command["side"] == Side.SELL:
-        return bounds[0] if bounds else 1
-    refuse_if(command["amount_units"] == 0 and not bounds, RejectCode.COLLAR_MISSING)
-    return int(bounds[1] if bounds else instrument.document["max_price_ticks"])
-
-
-def check_price(instrument: Instrument, price_ticks: int) -> None:
-    """A limit price's checks."""
-    refuse_if(price_ticks < 1, RejectCode.PRICE_INVALID)
-    refuse_if(price_ticks % instrument.document["tick_step"], RejectCode.PRICE_OFF_TICK)
-    refuse_if(price_ticks > instrument.document["max_price_ticks"], RejectCode.PRICE_ABOVE_MAX)
-    bounds = instrument.bounds()
-    refuse_if(bounds and not bounds[0] <= price_ticks <= bounds[1], RejectCode.PRICE_OUTSIDE_COLLAR)
-
-
-def check_qty_new(instrument: Instrument, command: Command, is_budget: bool) -> None:
-    """A new order's quantity."""
-    qty_lots = command["qty_lots"]
-    if is_budget:
-        refuse_if(qty_lots != 0, RejectCode.QTY_INVALID)
-        return
-    check_lots(instrument, qty_lots)
-    check_total(instrument, qty_lots)
-
-
-def check_lots(instrument: Instrument, qty_lots: int) -> None:
-    """A quantity's form."""
-    refuse_if(qty_lots < 1, RejectCode.QTY_INVALID)
-    refuse_if(qty_lots % instrument.document["lot_step"], RejectCode.QTY_OFF_LOT)
-
-
-def check_total(instrument: Instrument, qty_lots: int) -> None:
-    """A total quantity's bounds."""
-    refuse_if(qty_lots < instrument.document["min_qty_lots"], RejectCode.QTY_BELOW_MIN)
-    refuse_if(qty_lots > instrument.document["max_qty_lots"], RejectCode.QTY_ABOVE_MAX)
-
-
-def check_notional(instrument: Instrument, amount_units: int) -> None:
-    """A notional's bounds."""
-    refuse_if(amount_units < instrument.document["min_notional_units"], RejectCode.NOTIONAL_BELOW_MIN)
-    refuse_if(amount_units > instrument.document["max_notional_units"], RejectCode.NOTIONAL_ABOVE_MAX)
-
-
-def check_client_id(venue: Venue, account: Account, client_id: Key) -> None:
-    """A client id is none, or new."""
-    key = account.number, client_id
-    known = key in venue.by_client_id or key in venue.ended_ids
-    refuse_if(client_id != (0, 0) and known, RejectCode.CLIENT_ID_DUPLICATE)
-
-
-def check_post_only(instrument: Instrument, order: Order) -> None:
-    """A post-only order must not meet the opposite side."""
-    best = instrument.book.best_price(opposite(order.side))
-    meets = best is not None and crosses(order.side, order.limit_ticks, best)
-    refuse_if(order.flags & Flag.POST_ONLY and meets, RejectCode.POST_ONLY_CROSSES)
-
-
-def emit_order(venue: Venue, kind: EventKind, order: Order, flags: int) -> None:
-    """ORDER_ACCEPTED or ORDER_REPLACED, with the whole order."""
-    venue.emit(
-        kind,
-        **identity(order),
-        order_type=order.order_type,
-        time_in_force=order.time_in_force,
-        self_trade=order.self_trade,
-        flags=flags,
-        qty_lots=order.qty_lots,
-        leaves_lots=order.leaves_lots,
-        amount_units=order.hold_units,
-    )
-
-
-# Cancel, replace ------------------------------------------------------------------------------------------------------
+CHANGED_FIELDS = (
+    "price_ticks",
+    "limit_ticks",
+    "hold_price_ticks",
+    "trigger_price_ticks",
+    "qty_lots",
+    "leaves_lots",
+    "maker_ppm",
+    "taker_ppm",
+)
 
 
 def target_of(venue: Venue, account: Account, command: Command) -> Order:
@@ -213,63 +65,9 @@ def target_of(venue: Venue, account: Account, command: Command) -> Order:
 def order_cancel(venue: Venue, command: Command) -> None:
     """ORDER_CANCEL."""
     account = venue.account(command["account_id"])
-    venue.cancel(target_of(venue, account, command), CancelReason.REQUESTED)
-
-
-def order_replace(venue: Venue, command: Command) -> None:
-    """ORDER_REPLACE."""
-    account = venue.account(command["account_id"])
-    refuse_if(account.state != AccountState.ACTIVE, RejectCode.ACCOUNT_SUSPENDED)
     order = target_of(venue, account, command)
-    instrument = venue.instruments[order.instrument_id]
-    refuse_if(command["side"] not in {0, order.side}, RejectCode.SIDE_INVALID)
-    allowed = int(Flag.TARGET_CLIENT_ID | Flag.QTY_IS_LEAVES | Flag.HAS_COLD)
-    refuse_if(command["flags"] & ~allowed, RejectCode.FLAGS_INVALID)
-    refuse_if(any(command[name] for name in RESERVED), RejectCode.FLAGS_INVALID)
-    check_market(instrument)
-    check_price(instrument, command["price_ticks"])
-    filled = order.qty_lots - order.leaves_lots
-    total = command["qty_lots"] + (filled if command["flags"] & Flag.QTY_IS_LEAVES else 0)
-    check_lots(instrument, command["qty_lots"])
-    check_total(instrument, total)
-    refuse_if(total <= filled, RejectCode.QTY_BELOW_FILLED)
-    check_notional(instrument, command["price_ticks"] * (total - filled) * instrument.tick_lot_units)
-    refuse_if(command["amount_units"] != 0, RejectCode.AMOUNT_INVALID)
-    client_id = command["client_id_lo"], command["client_id_hi"]
-    check_client_id(venue, account, client_id)
-    changed = copy(
-        order,
-        price_ticks=command["price_ticks"],
-        limit_ticks=command["price_ticks"],
-        qty_lots=total,
-        leaves_lots=total - filled,
-    )
-    is_kept = changed.price_ticks == order.price_ticks and changed.leaves_lots <= order.leaves_lots
-    if not is_kept:
-        rates = venue.rates(instrument.document["fee_schedule"], account)
-        changed.maker_ppm, changed.taker_ppm = rates["maker_ppm"], rates["taker_ppm"]
-    available = venue.available[account.number, order.hold_asset(instrument)] + order.hold_units
-    refuse_if(available < changed.hold(instrument), RejectCode.FUNDS_INSUFFICIENT)
-    check_post_only(instrument, changed)
-    replace(venue, order, changed, client_id, is_kept)
-
-
-def replace(venue: Venue, order: Order, changed: Order, client_id: Key, is_kept: bool) -> None:
-    """Make an order what it is to be, and let it meet the book unless it keeps its place."""
-    book = venue.instruments[order.instrument_id].book
-    if not is_kept:
-        book.remove(order)
-    order.price_ticks, order.limit_ticks = changed.price_ticks, changed.limit_ticks
-    order.qty_lots, order.leaves_lots = changed.qty_lots, changed.leaves_lots
-    order.maker_ppm, order.taker_ppm = changed.maker_ppm, changed.taker_ppm
-    if client_id != (0, 0):
-        venue.retire_client_id(order)
-        order.client_id = client_id
-        venue.by_client_id[order.account_id, client_id] = order
-    venue.rehold(order)
-    emit_order(venue, EventKind.ORDER_REPLACED, order, order.flags | (Flag.PRIORITY_KEPT if is_kept else 0))
-    if not is_kept:
-        aggress(venue, order)
+    venue.cancel(order, CancelReason.REQUESTED)
+    settle(venue, venue.instruments[order.instrument_id])
 
 
 def mass_cancel(venue: Venue, command: Command) -> None:
@@ -284,75 +82,150 @@ def mass_cancel(venue: Venue, command: Command) -> None:
     queue(venue, WorkItem(venue.seq, CancelReason.MASS_CANCEL, account_id, instrument_id, side))
 
 
-# Pending work ---------------------------------------------------------------------------------------------------------
+# Replace --------------------------------------------------------------------------------------------------------------
 
 
-def check_queue(venue: Venue) -> None:
-    """The queue of pending work must have room."""
-    refuse_if(len(venue.work) >= schema.WORK_QUEUE_MAX, RejectCode.WORK_QUEUE_FULL)
+def order_replace(venue: Venue, command: Command) -> None:
+    """ORDER_REPLACE."""
+    account = venue.account(command["account_id"])
+    refuse_if(account.state != AccountState.ACTIVE, RejectCode.ACCOUNT_SUSPENDED)
+    order = target_of(venue, account, command)
+    instrument = venue.instruments[order.instrument_id]
+    refuse_if(command["side"] not in {0, order.side}, RejectCode.SIDE_INVALID)
+    refuse_if(order.order_type == OrderType.MARKET, RejectCode.REPLACE_UNSUPPORTED)
+    check_form(order, command)
+    check_market(instrument, order)
+    check_price(instrument, order, command["price_ticks"])
+    changed = copy(order)
+    if not order.is_trailing:
+        changed.price_ticks = changed.limit_ticks = command["price_ticks"]
+    if command["trigger_price_ticks"]:
+        changed.trigger_price_ticks = command["trigger_price_ticks"]
+        check_trigger(instrument, changed)
+    filled = order.qty_lots - order.leaves_lots
+    changed.qty_lots = command["qty_lots"] + (filled if command["flags"] & Flag.QTY_IS_LEAVES else 0)
+    changed.leaves_lots = changed.qty_lots - filled
+    checks.check_lots(instrument, command["qty_lots"])
+    checks.check_total(instrument, changed.qty_lots)
+    refuse_if(changed.leaves_lots <= 0, RejectCode.QTY_BELOW_FILLED)
+    check_links(order, changed)
+    if not order.is_trailing and order.order_type not in MARKET_ONCE_TRIGGERED:
+        notional = changed.price_ticks * changed.leaves_lots * instrument.tick_lot_units
+        checks.check_notional(instrument, notional)
+    refuse_if(command["amount_units"] != 0, RejectCode.AMOUNT_INVALID)
+    client_id = command["client_id_lo"], command["client_id_hi"]
+    checks.check_client_id(venue, account, client_id)
+    is_kept = keeps_its_place(order, changed)
+    pairs = changes(venue, account, instrument, order, changed, is_kept=is_kept)
+    holder, new_holder = next(pair for pair in pairs if not (pair[0].linked and pair[0].is_dormant))
+    available = venue.available[account.number, order.hold_asset(instrument)] + holder.hold_units
+    refuse_if(available < new_holder.hold(instrument), RejectCode.FUNDS_INSUFFICIENT)
+    checks.check_post_only(instrument, changed)
+    replace(venue, pairs, client_id, is_kept=is_kept)
+    settle(venue, instrument)
 
 
-def queue(venue: Venue, item: WorkItem) -> None:
-    """Add an item and begin with it at once, if it is at the front."""
-    venue.work.append(item)
-    do_work(venue)
+def check_form(order: Order, command: Command) -> None:
+    """Flags, and fields that must be zero."""
+    allowed = int(Flag.TARGET_CLIENT_ID | Flag.QTY_IS_LEAVES | Flag.HAS_COLD)
+    refuse_if(command["flags"] & ~allowed, RejectCode.FLAGS_INVALID)
+    reserved = ["trigger", "state", "display_qty_lots", "expire_time_ns"]
+    if order.is_trailing or not order.is_dormant:
+        reserved.append("trigger_price_ticks")
+    refuse_if(any(command[name] for name in reserved), RejectCode.FLAGS_INVALID)
 
 
-def do_work(venue: Venue) -> None:
-    """Do one command's units of the pending work."""
-    units = schema.WORK_UNITS_PER_COMMAND
-    while venue.work:
-        item = venue.item = venue.work[0]
-        if item.last_slot is None:
-            item.last_slot = len(venue.slots) - 1
-        order, is_left = next_visit(venue, item)
-        if not is_left:
-            venue.emit(
-                EventKind.MASS_CANCEL_DONE,
-                account_id=item.account_id,
-                instrument_id=item.instrument_id,
-                side=item.side,
-                order_id=item.session_id,
-                qty_lots=item.canceled,
-            )
-            venue.work.popleft()
-        elif units <= 0:
-            break
-        else:
-            units -= visit(venue, item, order)
-    venue.item = None
+def check_market(instrument: Instrument, order: Order) -> None:
+    """Whether the market takes a replace of this order."""
+    now = instrument.market.now
+    if now in CLOSED_TO_ORDERS:
+        raise RejectError(CLOSED_TO_ORDERS[now])
+    is_at_open = order.time_in_force == TimeInForce.AT_OPEN
+    refuse_if(now.state == MarketState.PRE_OPEN and not is_at_open, RejectCode.MARKET_PRE_OPEN)
+    refuse_if(now.state == MarketState.CALL and order.flags & Flag.POST_ONLY, RejectCode.MARKET_CALL)
 
 
-def next_visit(venue: Venue, item: WorkItem) -> tuple[Order | None, bool]:
-    """The order that an item visits next (None for an empty slot), and whether there is anything left to visit."""
-    if item.session_id:
-        assert item.last_slot is not None
-        slot = item.passed + 1
-        return (venue.slots[slot], True) if slot <= item.last_slot else (None, False)
-    orders = venue.accounts[item.account_id].orders
-    at = bisect.bisect_right(orders, item.passed, key=lambda order: order.entry_seq)
-    if at < len(orders) and orders[at].entry_seq <= item.origin_seq:
-        return orders[at], True
-    return None, False
-
-
-def visit(venue: Venue, item: WorkItem, order: Order | None) -> int:
-    """Visit one order or slot, and return the units that it cost."""
-    if item.session_id:
-        item.passed += 1
-        if order is None or not is_lost(order, item):
-            return 1
+def check_price(instrument: Instrument, order: Order, price_ticks: int) -> None:
+    """The new price, or that there is none."""
+    if order.is_trailing or order.order_type in MARKET_ONCE_TRIGGERED:
+        refuse_if(price_ticks != 0, RejectCode.PRICE_INVALID)
     else:
-        assert order is not None
-        item.passed = order.entry_seq
-        if item.instrument_id not in {0, order.instrument_id} or item.side not in {0, order.side}:
-            return schema.WORK_UNITS_PER_ORDER
-    venue.cancel(order, CancelReason(item.reason))
-    item.canceled += 1
-    return schema.WORK_UNITS_PER_ORDER
+        checks.check_price(instrument, price_ticks, is_collared=not order.is_dormant)
 
 
-def is_lost(order: Order, item: WorkItem) -> bool:
-    """Whether a lost session's item cancels the order."""
-    asked = order.flags & Flag.CANCEL_ON_LOST
-    return order.session_id == item.session_id and bool(asked) and order.entry_seq < item.origin_seq
+def check_trigger(instrument: Instrument, changed: Order) -> None:
+    """A new trigger."""
+    checks.check_trigger_price(instrument, changed.trigger_price_ticks)
+    limit_leg = changed.linked
+    is_apart = limit_leg is None or are_apart(changed.side, limit_leg.price_ticks, changed.trigger_price_ticks)
+    refuse_if(not is_apart, RejectCode.LINK_INVALID)
+    refuse_if(has_passed(instrument, changed), RejectCode.TRIGGER_PASSED)
+
+
+def check_links(order: Order, changed: Order) -> None:
+    """What an order belongs to bounds its quantity and price."""
+    other = order.linked
+    if other is not None:
+        refuse_if(changed.leaves_lots > order.leaves_lots, RejectCode.LINK_INVALID)
+        is_apart = order.is_dormant or are_apart(order.side, changed.price_ticks, other.trigger_price_ticks)
+        refuse_if(not is_apart, RejectCode.LINK_INVALID)
+    elif order.order_type == OrderType.BRACKET:
+        prices = changed.price_ticks, order.trigger_price_ticks, order.take_profit_price_ticks
+        refuse_if(not is_bracket_right(order.side, *prices), RejectCode.LINK_INVALID)
+
+
+def keeps_its_place(order: Order, changed: Order) -> bool:
+    """Whether a replaced order stays where it is among the others."""
+    if order.place in {Place.ENTERING, Place.WAITING}:
+        return True
+    if order.is_dormant:
+        return changed.trigger_price_ticks == order.trigger_price_ticks
+    return changed.price_ticks == order.price_ticks and changed.leaves_lots <= order.leaves_lots
+
+
+def changes(
+    venue: Venue, account: Account, instrument: Instrument, order: Order, changed: Order, *, is_kept: bool
+) -> list[tuple[Order, Order]]:
+    """The order as it is and as it is to be, and likewise the one that it is linked to."""
+    pairs = [(order, changed)]
+    if order.order_type in MARKET_ONCE_TRIGGERED and changed.trigger_price_ticks != order.trigger_price_ticks:
+        changed.hold_price_ticks = instrument.cap(changed.trigger_price_ticks)
+    elif order.order_type in LIMIT_ONCE_TRIGGERED - {OrderType.TRAILING_STOP_LIMIT} or not order.is_dormant:
+        changed.hold_price_ticks = changed.price_ticks
+    if order.linked is not None:
+        other = copy(order.linked)
+        other.leaves_lots = changed.leaves_lots
+        other.qty_lots -= order.leaves_lots - changed.leaves_lots
+        limit, stop = (other, changed) if order.is_dormant else (changed, other)
+        limit.hold_price_ticks = max(limit.price_ticks, stop.hold_price_ticks)
+        pairs.append((order.linked, other))
+    if not is_kept:
+        rates = venue.rates(instrument.document["fee_schedule"], account)
+        for _, one in pairs:
+            one.maker_ppm, one.taker_ppm = rates["maker_ppm"], rates["taker_ppm"]
+    return pairs
+
+
+def replace(venue: Venue, pairs: list[tuple[Order, Order]], client_id: Key, *, is_kept: bool) -> None:
+    """Make orders what they are to be, and let the first meet the book, or wait again, unless it keeps its place."""
+    order = pairs[0][0]
+    if not is_kept:
+        venue.put(order, Place.NOWHERE)
+    before = [(one.leaves_lots, one.hold_units) for one, _ in pairs]
+    for one, changed in pairs:
+        for name in CHANGED_FIELDS:
+            setattr(one, name, getattr(changed, name))
+        one.shown_lots = min(one.shown_lots, one.leaves_lots)
+        venue.rehold(one)
+    if client_id != (0, 0):
+        venue.retire_client_id(order)
+        order.client_id = client_id
+        venue.by_client_id[order.account_id, client_id] = order
+    venue.emit_order(EventKind.ORDER_REPLACED, order, order.flags | (Flag.PRIORITY_KEPT if is_kept else 0))
+    if order.is_dormant and not is_kept:
+        emit_details(venue, order)
+    for (other, _), was in zip(pairs[1:], before[1:], strict=True):
+        if (other.leaves_lots, other.hold_units) != was:
+            venue.emit_change(EventKind.ORDER_RESIZED, other, CancelReason.LINKED)
+    if not is_kept:
+        meet_or_rest(venue, order)

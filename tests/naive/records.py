@@ -1,17 +1,27 @@
-"""What the naive model remembers: plain records of plain integers, and the three formulas they share."""
+"""What the naive model remembers: plain records of plain integers, and the formulas they share."""
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kk99.schema import PPM, RejectCode, Side
+from kk99.schema import PPM, MarketState, OrderType, RejectCode, Side
 from tests.naive.book import Book
+from tests.naive.states import Market
+
+if TYPE_CHECKING:
+    from tests.naive.breaker import Breaker
 
 Key = tuple[int, int]
 """(account, asset) of a balance, or (lo, hi) of a client id."""
 
 NO_TIER = {"maker_ppm": 0, "taker_ppm": 0, "deposit_ppm": 0, "withdrawal_ppm": 0}
+TRAILING = {OrderType.TRAILING_STOP, OrderType.TRAILING_STOP_LIMIT}
+MARKET_ONCE_TRIGGERED = {OrderType.STOP, OrderType.MARKET_IF_TOUCHED, OrderType.TRAILING_STOP}
+LIMIT_ONCE_TRIGGERED = {OrderType.STOP_LIMIT, OrderType.LIMIT_IF_TOUCHED, OrderType.TRAILING_STOP_LIMIT}
+DORMANT = MARKET_ONCE_TRIGGERED | LIMIT_ONCE_TRIGGERED
+"""Types of orders that wait for a trigger; once triggered they are of another type."""
 
 
 class RejectError(Exception):
@@ -20,6 +30,12 @@ class RejectError(Exception):
     def __init__(self, code: RejectCode) -> None:
         super().__init__(code.name)
         self.code = code
+
+
+def refuse_if(condition: object, code: RejectCode) -> None:
+    """Reject the command if the condition holds."""
+    if condition:
+        raise RejectError(code)
 
 
 def fee(amount: int, ppm: int) -> int:
@@ -39,9 +55,23 @@ class Asset:
     withdrawn_units: int = 0
 
 
+Reach = dict[int, tuple[int, int]]
+"""For each source that had a price: its lowest and its highest."""
+
+
 @dataclass
+class Walk:
+    """Where a walk through a list of trailing orders stands."""
+
+    source: int
+    side: int
+    serial: int
+    """Of the last order that followed: older ones come next."""
+
+
+@dataclass(eq=False)
 class Instrument:
-    """An instrument: its document as it now stands, its two sides, its state."""
+    """An instrument: its document as it now stands, its market, and the orders of it that rest or wait."""
 
     number: int
     document: dict[str, Any]
@@ -49,8 +79,37 @@ class Instrument:
     quote: int
     tick_lot_units: int
     reference_price_ticks: int
-    state: int = 0
+    market: Market = field(default_factory=Market)
     book: Book = field(default_factory=Book)
+    dormant: list[Order] = field(default_factory=list)
+    """Orders that wait for a trigger, those at one price of one queue in the order of the queue."""
+    entering: list[Order] = field(default_factory=list)
+    """Take-profit legs that would have crossed the book, first come first."""
+    waiting: list[Order] = field(default_factory=list)
+    """Orders that wait for the closing call, first come first."""
+    last_price_ticks: int = 0
+    index_price_ticks: int = 0
+    path: list[int] = field(default_factory=list)
+    """Prices of the trades since the last settling."""
+    traded_lots: int = 0
+    """Lots of the trades since the last settling."""
+    breaker: Breaker | None = None
+    busy_origin: int = 0
+    """`origin_seq` of what made the instrument busy."""
+    reach: Reach | None = None
+    targets: Reach = field(default_factory=dict)
+    """How far trailing orders are to follow."""
+    walk: Walk | None = None
+
+    @property
+    def state(self) -> int:
+        """The market's state."""
+        return self.market.now.state
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the market trades continuously."""
+        return self.state == MarketState.OPEN
 
     def bounds(self) -> tuple[int, int] | None:
         """Lowest and highest price that the collar allows, None when it is not in force."""
@@ -59,6 +118,11 @@ class Instrument:
             return None
         width = reference * collar_ppm // PPM
         return reference - width, min(reference + width, self.document["max_price_ticks"])
+
+    def cap(self, trigger_price_ticks: int) -> int:
+        """The most that a market buy set off at this trigger may pay, as it stands now."""
+        capped = trigger_price_ticks + trigger_price_ticks * int(self.document["collar_ppm"]) // PPM
+        return min(capped, int(self.document["max_price_ticks"]))
 
 
 @dataclass
@@ -82,9 +146,23 @@ class Session:
     taken: dict[int, int] = field(default_factory=dict)
 
 
+class Place(enum.Enum):
+    """Where a live order is."""
+
+    NOWHERE = "meeting the book, or gone"
+    BOOK = "at rest"
+    DORMANT = "waiting for its trigger"
+    ENTERING = "waiting to meet the book"
+    WAITING = "waiting for the closing call"
+
+
 @dataclass(eq=False)
 class Order:
-    """An order, from its acceptance to its end; `limit_ticks` bounds it also where `price_ticks` is 0 (market)."""
+    """An order, from its acceptance to its end.
+
+    `limit_ticks` bounds it, and is where it rests, also where `price_ticks` is 0 (market); `hold_price_ticks` is what a
+    buy holds by.
+    """
 
     order_id: int
     account_id: int
@@ -96,25 +174,68 @@ class Order:
     flags: int
     price_ticks: int
     limit_ticks: int
+    hold_price_ticks: int
     qty_lots: int
     leaves_lots: int
-    is_budget: bool
-    budget_units: int
     maker_ppm: int
     taker_ppm: int
     client_id: Key
     session_id: int
     entry_seq: int
+    is_budget: bool = False
+    budget_units: int = 0
+    serial: int = 0
+    """Numbers all orders in the order of their entry."""
+    place: Place = Place.NOWHERE
     hold_units: int = 0
     notional_units: int = 0
+    expire_time_ns: int = 0
+    timer: int = 0
+    """The number of the timer that ends it, 0 is none."""
+    min_qty_lots: int = 0
+    display_qty_lots: int = 0
+    refill_qty_lots: int = 0
+    shown_lots: int = 0
+    """Of an iceberg at rest: what others can meet."""
+    trigger: int = 0
+    trigger_price_ticks: int = 0
+    trail: int = 0
+    trail_unit: int = 0
+    extreme_ticks: int = 0
+    """Of a trailing order: the price that it follows."""
+    linked: Order | None = None
+    """Of an OCO's leg: the other leg."""
+    parent_order_id: int = 0
+    """Of a bracket's exits: the entry."""
+    stop_limit_price_ticks: int = 0
+    take_profit_price_ticks: int = 0
+    exit: Order | None = None
+    """Of a bracket: the take-profit leg that was armed last."""
+
+    @property
+    def is_dormant(self) -> bool:
+        """Whether it waits for a trigger."""
+        return self.order_type in DORMANT
+
+    @property
+    def is_trailing(self) -> bool:
+        """Whether its trigger follows a price."""
+        return self.order_type in TRAILING
+
+    @property
+    def met_lots(self) -> int:
+        """What an aggressor can meet of it at rest."""
+        return self.shown_lots if self.display_qty_lots else self.leaves_lots
 
     def hold(self, instrument: Instrument) -> int:
         """The hold by the formula, as the order now stands."""
         if self.is_budget:
             return self.budget_units
+        if self.is_dormant and self.linked is not None:
+            return 0
         if self.side == Side.SELL:
             return self.leaves_lots * int(instrument.document["lot_units"])
-        notional = self.limit_ticks * self.leaves_lots * instrument.tick_lot_units
+        notional = self.hold_price_ticks * self.leaves_lots * instrument.tick_lot_units
         return notional + fee(notional, max(self.maker_ppm, self.taker_ppm, 0))
 
     def hold_asset(self, instrument: Instrument) -> int:
@@ -180,7 +301,7 @@ class WorkItem:
     side: int = 0
     session_id: int = 0
     passed: int = 0
-    """Entry sequence or slot up to which all were visited."""
+    """Entry serial or slot up to which all were visited."""
     last_slot: int | None = None
     """Where a session's item ends: known once the item is at the front."""
     canceled: int = 0

@@ -90,7 +90,8 @@ def describe_event(event: Event) -> str:
 def value_text(kind: EventKind, name: str, value: Any) -> str:
     """A field's value, by its enum's name where it has one."""
     if name == "reason":
-        return RejectCode(value).name if kind == EventKind.REJECTED else CancelReason(value).name
+        is_refusal = kind in {EventKind.REJECTED, EventKind.EXITS_REFUSED}
+        return RejectCode(value).name if is_refusal else CancelReason(value).name
     if name == "state" and kind == EventKind.ACCOUNT_STATE_CHANGED:
         return AccountState(value).name
     return str(int(value))

@@ -85,6 +85,22 @@ def test_an_orders_life_begins_with_its_entry_and_is_whole(reader, events):
     assert keys == sorted(set(keys))
 
 
+def test_the_life_of_linked_orders_shows_whom_they_belong_to(tmp_path):
+    """A bracket's life has its exits, a leg's its trigger, its sizes and the other leg; an iceberg's what it showed."""
+    data = venue.write(tmp_path, venue.advanced_run())
+    with Reader(data.journal) as reader:
+        lives = {slot: inspect.order(reader, 1 << schema.ORDER_SLOT_BITS | slot, nothing) for slot in (1, 3, 6, 8, 9)}
+    kinds = {slot: [event["kind"] for event in life] for slot, life in lives.items()}
+    assert kinds[1][:4] == ["ORDER_ACCEPTED", "ORDER_DETAILS", "TRADE", "TRADE"]
+    assert kinds[1].count("ORDER_REFRESHED") == 2
+    assert kinds[3] == ["ORDER_ACCEPTED", "ORDER_DETAILS", "ORDER_TRIGGERED", "TRADE"]
+    assert kinds[6] == ["ORDER_ACCEPTED", "ORDER_DETAILS", "TRADE", "ORDER_DETAILS", "ORDER_DETAILS", "TRADE"]
+    assert [event.get("parent_order_id") for event in lives[6][3:5]] == [venue.BRACKET_ID] * 2
+    assert kinds[8] == ["ORDER_ACCEPTED", "ORDER_DETAILS", "ORDER_DETAILS", "ORDER_RESIZED"]
+    assert [event["qty_lots"] for event in (lives[8][-1], lives[9][-1])] == [4, 4]
+    assert lives[9][2]["linked_order_id"] == lives[8][0]["order_id"]
+
+
 def test_numbers_of_other_things_are_not_orders(reader):
     """A session or a fee schedule of the same number is not taken for the order."""
     with pytest.raises(InputError, match="no event of the log is about an order 1"):

@@ -7,7 +7,7 @@ from journal.writer import Writer
 from kk99 import batch, build, schema
 from kk99.machine import Machine, Sections
 from kk99.paths import DataDir
-from kk99.schema import MarketState, OrderType, Side, TimeInForce
+from kk99.schema import MarketState, OrderType, Side, TimeInForce, TriggerSource
 from snapshots import store
 from snapshots.format import Meta
 
@@ -77,6 +77,40 @@ def whole_run(count=300, seed=1):
         build.mass_cancel(ALICE, 1, Side.BUY),
     ]
     return stamped([*setup(), *flow(count, seed), *operator, *flow(count // 2, seed + 1)])
+
+
+BRACKET_ID = 1 << schema.ORDER_SLOT_BITS | 6
+"""The order id of the bracket's entry in `advanced_run`."""
+
+
+def advanced_run():
+    """One order of each type, what becomes of it, a message from outside, and an auction."""
+    both = {"stop_limit_price_ticks": 94, "client_id": "profit", "stop_client_id": "loss"}
+    exits = {"take_profit_price_ticks": 130, "trigger_price_ticks": 90, "stop_limit_price_ticks": 89}
+    items = [
+        build.order_new(ALICE, 1, Side.SELL, 50, 105, display_qty_lots=5, refill_qty_lots=3),
+        build.order_new(BOB, 1, Side.BUY, 4, 105),
+        build.order_new(BOB, 1, Side.BUY, 4, 105),
+        build.stop_limit(BOB, 1, Side.BUY, 5, 110, 112),
+        build.trailing(ALICE, 1, Side.SELL, 5, 3, limit_offset_ticks=1),
+        build.oco(ALICE, 1, Side.SELL, 6, 120, 95, **both),
+        build.bracket(BOB, 1, Side.BUY, 4, 104, **exits),
+        build.order_new(ALICE, 1, Side.SELL, 2, 104),
+        build.order_new(ALICE, 1, Side.SELL, 2, 104),
+        build.order_replace(ALICE, 0, 6, 94, trigger_price_ticks=96, target_client_id="loss"),
+        build.if_touched(ALICE, 1, Side.SELL, 3, 140, 141, trigger=TriggerSource.INDEX),
+        build.index_price(1, 100),
+        build.message_noted(ALICE, 1, state=3, client_id="late"),
+        build.order_new(BOB, 1, Side.BUY, 1, 50, expire_time_ns=TIME_NS + 40 * STEP_NS),
+        build.order_new(BOB, 1, Side.BUY, 1, 51, time_in_force=TimeInForce.DAY),
+        build.order_new(BOB, 1, Side.BUY, 5, 60, min_qty_lots=2),
+        build.instrument_state(1, MarketState.CALL, **BY),
+        build.order_new(ALICE, 1, Side.SELL, 5, 100),
+        build.order_new(BOB, 1, Side.BUY, 7, 101),
+        build.instrument_state(1, MarketState.OPEN, **BY),
+        *[build.clock() for _ in range(20)],
+    ]
+    return stamped([*setup(), *items])
 
 
 def cut(commands, sizes):

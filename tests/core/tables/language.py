@@ -2,10 +2,11 @@
 
 A venue of three accounts (A and C are of one owner) and three markets: X plain, Y with every limit, F with fees::
 
-    A buy 10 @ 100 Y ioc self_trade=2     an order (gtc, ioc, fok, market, post; field=value sets any field)
+    A buy 10 @ 100 Y ioc self_trade=2     an order (times in force, types, post; field=value sets any field)
+    A sell 10 @ 0 stop last:95            a trigger's source and price; of trailing ones the source alone, and trail:5
     A cancel 1        A replace 1 12 @ 101        the order in slot 1; `2:1` its second generation; `id:7` by client id
     A mass X buy      A deposit USD 5     A withdraw USD 5
-    market X HALTED   account A KILLED    reference X 99    bust 1    correct 1 5 @ 99
+    market X HALTED   account A KILLED    reference X 99    index X 99    bust 1    correct 1 5 @ 99
     raw CONTINUE session_id=1             define ASSET_DEFINE {"name": "Z", "scale": 0}
 """
 
@@ -26,6 +27,8 @@ from kk99.schema import (
     RejectCode,
     Side,
     TimeInForce,
+    TrailUnit,
+    TriggerSource,
 )
 from tests.naive import commands as make
 
@@ -38,13 +41,24 @@ ACCOUNTS = {"A": 16, "B": 17, "C": 18}
 MARKETS = {"X": 1, "Y": 2, "F": 3}
 ASSETS = {"USD": 1, "BTC": 2}
 WORDS: dict[str, dict[str, int]] = {
-    "gtc": {"time_in_force": TimeInForce.GTC},
-    "ioc": {"time_in_force": TimeInForce.IOC},
-    "fok": {"time_in_force": TimeInForce.FOK},
-    "market": {"order_type": OrderType.MARKET},
+    **{one.name.lower(): {"order_type": one} for one in OrderType},
+    **{one.name.lower(): {"time_in_force": one} for one in TimeInForce},
+    **{one.name.lower(): {"trigger": one} for one in TriggerSource},
     "post": {"flags": Flag.POST_ONLY},
     "leaves": {"flags": Flag.QTY_IS_LEAVES},
 }
+VALUES: dict[str, dict[str, int]] = {
+    **{one.name.lower(): {"trigger": one, "trigger_price_ticks": 0} for one in TriggerSource},
+    "trail": {"trail_unit": TrailUnit.TICKS, "trail": 0},
+    "trail_bp": {"trail_unit": TrailUnit.BASIS_POINTS, "trail": 0},
+    "show": {"display_qty_lots": 0},
+    "refill": {"refill_qty_lots": 0},
+    "min": {"min_qty_lots": 0},
+    "then": {"stop_limit_price_ticks": 0},
+    "take": {"take_profit_price_ticks": 0},
+    "trigger": {"trigger_price_ticks": 0},
+}
+"""Words that a colon and a number follow: what they set, the last field to the number."""
 PLAIN = {
     "kind",
     "cause_seq",
@@ -104,6 +118,8 @@ def read(line: str) -> Item:
             return make.account_state(ACCOUNTS.get(words[0], 9), _member(AccountState, words[1]))
         case "reference":
             return make.reference_price(MARKETS.get(words[0], 9), int(words[1]))
+        case "index":
+            return make.index_price(MARKETS.get(words[0], 9), int(words[1]))
         case "bust":
             return make.trade_bust(int(words[0]))
     assert verb == "correct", line
@@ -115,8 +131,19 @@ def _member(states: type[schema.Documented], name: str) -> int:
 
 
 def _fields(words: list[str]) -> dict[str, int]:
-    """The fields of field=value words."""
-    return {name: int(value) for name, value in (word.split("=") for word in words)}
+    """The fields that words set."""
+    fields: dict[str, int] = {}
+    for word in words:
+        if word in WORDS:
+            fields |= WORDS[word]
+        elif ":" in word:
+            name, value = word.split(":")
+            fields |= VALUES[name]
+            fields[list(VALUES[name])[-1]] = int(value)
+        else:
+            name, value = word.split("=")
+            fields[name] = int(value)
+    return fields
 
 
 def _of_account(account: int, words: list[str]) -> Item:
@@ -134,25 +161,14 @@ def _of_account(account: int, words: list[str]) -> Item:
     if verb == "cancel":
         return _aim(make.order_cancel(account, 0, **_fields(words[2:])), words[1])
     assert verb == "replace", words
-    more: dict[str, int] = {}
-    for word in words[5:]:
-        more |= WORDS[word] if word in WORDS else _fields([word])
-    return _aim(make.order_replace(account, 0, int(words[2]), int(words[4]), **more), words[1])
+    return _aim(make.order_replace(account, 0, int(words[2]), int(words[4]), **_fields(words[5:])), words[1])
 
 
 def _order(account: int, side: int, words: list[str]) -> Item:
     """An order: quantity @ price, then words in any order."""
-    fields: dict[str, int] = {}
-    market = MARKETS["X"]
-    for word in words[3:]:
-        if word in WORDS:
-            fields |= WORDS[word]
-        elif "=" in word:
-            fields |= _fields([word])
-        else:
-            market = MARKETS.get(word, 9)
+    market = next((MARKETS.get(word, 9) for word in words[3:] if word.isupper()), MARKETS["X"])
     item, document = make.order_new(account, market, side, int(words[0]), int(words[2]))
-    return item | fields, document
+    return item | _fields([word for word in words[3:] if not word.isupper()]), document
 
 
 def _aim(item: Item, text: str) -> Item:
@@ -187,8 +203,20 @@ TEXTS: dict[str, Callable[[int], str]] = {
     "side": lambda number: Side(number).name if number in set(Side) else f"side={number}",
     "order_type": lambda number: OrderType(number).name,
     "time_in_force": lambda number: TimeInForce(number).name,
+    "trigger": lambda number: TriggerSource(number).name.lower(),
+    "linked_order_id": lambda order_id: "linked " + _order_name(order_id),
+    "parent_order_id": lambda order_id: "parent " + _order_name(order_id),
 }
 """How fields are written that have a short form, in this order."""
+
+
+WITH_TIMES = {
+    EventKind.ORDER_ACCEPTED,
+    EventKind.ORDER_REPLACED,
+    EventKind.ORDER_DETAILS,
+    EventKind.ORDER_TRIGGERED,
+}
+"""Kinds that say a time in force, of which DAY is zero."""
 
 
 def write(event: dict[str, Any]) -> str:
@@ -199,14 +227,17 @@ def write(event: dict[str, Any]) -> str:
         del left["origin_seq"]
     words = [kind.name]
     if "reason" in left:
-        codes: type[schema.Documented] = RejectCode if kind == EventKind.REJECTED else CancelReason
+        is_reject = kind in {EventKind.REJECTED, EventKind.EXITS_REFUSED}
+        codes: type[schema.Documented] = RejectCode if is_reject else CancelReason
         words.append(codes(left.pop("reason")).name)
+    if kind in WITH_TIMES:
+        left.setdefault("time_in_force", TimeInForce.DAY)
     for name, text in TEXTS.items():
         if name in left:
             words.append(text(left.pop(name)))
     if "qty_lots" in left or "price_ticks" in left:
         words.append(f"{left.pop('qty_lots', 0)} @ {left.pop('price_ticks', 0)}")
-    if "state" in left:
+    if "state" in left and kind != EventKind.MESSAGE_NOTED:
         states: type[schema.Documented] = AccountState if kind == EventKind.ACCOUNT_STATE_CHANGED else MarketState
         words.append(states(left.pop("state")).name)
     short = {"leaves_lots": "leaves", "contra_leaves_lots": "contra_leaves", "amount_units": "amount"}

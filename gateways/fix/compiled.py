@@ -1,0 +1,237 @@
+"""Compiling, and bytes read eight at a time, in three lanes that must agree.
+
+`KK99_LANE` chooses the lane at import, as in the core: `jit` (default), `checked` (numba with bounds checks), or
+`python` (nothing is compiled, for debugging and coverage; NUMBA_DISABLE_JIT=1 asks for it too). Only here does the
+codec know of lanes and of LLVM; everything else is written once, as plain Python on integers and byte arrays.
+
+Invariant: words are little-endian and signed; a buffer has PAD bytes beyond the last one that means anything, so
+reading or writing a whole word near its end stays inside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+import tempfile
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from kk99 import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PAD: Final = 64
+"""Bytes that every buffer must have beyond its last meaningful one."""
+
+SOH: Final = 1
+"""The byte that ends every field."""
+
+_DISABLED: Final = os.environ.get("NUMBA_DISABLE_JIT", "0") not in {"", "0"}
+LANE: Final = "python" if _DISABLED else os.environ.get("KK99_LANE", "jit")
+if LANE not in {"jit", "checked", "python"}:
+    _MESSAGE = f"KK99_LANE is {LANE!r}: use jit, checked or python"
+    raise ValueError(_MESSAGE)
+
+_KEEP: Final = 4
+"""Folders of compiled code of that many states of the sources are kept, the latest used."""
+_ONES: Final = 0x0101010101010101
+_HIGH: Final = -0x7F7F7F7F7F7F7F80
+"""The highest bit of every byte of a word."""
+
+inlined: Callable[[Any], Any]
+kernel: Callable[[Any], Any]
+entry: Callable[[Any], Any]
+
+
+def cache_dir() -> Path:
+    """Return the folder of this lane and state of the sources, made when it is not there; others long unused go."""
+    chosen = os.environ.get("KK99_CACHE_DIR") or os.environ.get("CACHE_DIRECTORY")
+    root = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "kk99"
+    state = hashlib.sha256(f"{LANE} {platform.machine()} {platform.python_version()}".encode())
+    for package in ("numba", "llvmlite", "numpy"):
+        state.update(metadata.version(package).encode())
+    for source in [*sorted(Path(__file__).parent.glob("*.py")), Path(schema.__file__)]:
+        state.update(source.name.encode() + source.read_bytes())
+    folder = root / f"fix-{state.hexdigest()[:24]}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError:
+        root = Path(tempfile.gettempdir()) / f"kk99-{os.getuid()}"
+        folder = root / folder.name
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.utime(folder)
+    for old in sorted(root.glob("fix-*"), key=lambda path: path.stat().st_mtime, reverse=True)[_KEEP:]:
+        shutil.rmtree(old, ignore_errors=True)
+    return folder
+
+
+if LANE == "python":
+
+    def _plain(function: Any) -> Any:
+        return function
+
+    inlined = kernel = entry = _plain
+
+    def load64(buffer: Any, at: int) -> int:
+        """Return the word that begins at an index."""
+        return int.from_bytes(buffer[at : at + 8].tobytes(), "little", signed=True)
+
+    def store64(buffer: Any, at: int, word: int) -> None:
+        """Write a word at an index."""
+        for place in range(8):
+            buffer[at + place] = (word >> (8 * place)) & 0xFF
+
+    def lowest_bit(word: int) -> int:
+        """Return the index of the lowest bit of a word that is not zero."""
+        return (word & -word).bit_length() - 1
+
+    def shift_left(word: int, bits: int) -> int:
+        """Return the word moved up by less than 64 bits; what leaves it is lost."""
+        moved = (word << bits) & ((1 << 64) - 1)
+        return moved - ((moved >> 63) << 64)
+
+else:
+    import numba
+    from llvmlite import ir
+    from numba.core import types
+    from numba.extending import intrinsic
+
+    _OPTIONS: Final[dict[str, Any]] = {"_nrt": False, "error_model": "numpy", "boundscheck": False}
+    if LANE == "checked":
+        _OPTIONS.update(_nrt=True, boundscheck=True)
+    _CACHE: Final = str(cache_dir())
+
+    def inlined(function: Any) -> Any:
+        """Compile a small function into its callers."""
+        return numba.njit(**_OPTIONS, forceinline=LANE == "jit", no_cpython_wrapper=True)(function)
+
+    def kernel(function: Any) -> Any:
+        """Compile a function that compiled code calls: what is rare or used in many places."""
+        return numba.njit(**_OPTIONS, no_cpython_wrapper=True)(function)
+
+    def entry(function: Any) -> Any:
+        """Compile a function that Python calls, without the interpreter's lock, and keep it on disk."""
+        kept = numba.config.CACHE_DIR
+        numba.config.CACHE_DIR = _CACHE
+        try:
+            return numba.njit(nogil=True, cache=True, **_OPTIONS)(function)
+        finally:
+            numba.config.CACHE_DIR = kept
+
+    @intrinsic
+    def _count_trailing_zeros(typing_context: Any, word: Any) -> Any:
+        def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+            return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
+        return types.int64(types.int64), codegen
+
+    @inlined
+    def lowest_bit(word: int) -> int:
+        """Return the index of the lowest bit of a word that is not zero."""
+        return _count_trailing_zeros(word)
+
+    @inlined
+    def shift_left(word: int, bits: int) -> int:
+        """Return the word moved up by less than 64 bits; what leaves it is lost."""
+        return word << bits
+
+    if LANE == "jit":
+
+        def _pointer(context: Any, builder: Any, kind: Any, array: Any, at: Any) -> Any:
+            data = context.make_array(kind)(context, builder, array).data
+            return builder.bitcast(builder.gep(data, [at]), ir.IntType(64).as_pointer())
+
+        @intrinsic
+        def load64(typing_context: Any, buffer: Any, at: Any) -> Any:
+            """Return the word that begins at an index."""
+
+            def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+                return builder.load(_pointer(context, builder, signature.args[0], args[0], args[1]), align=1)
+
+            return types.int64(buffer, types.int64), codegen
+
+        @intrinsic
+        def store64(typing_context: Any, buffer: Any, at: Any, word: Any) -> Any:
+            """Write a word at an index."""
+
+            def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+                builder.store(args[2], _pointer(context, builder, signature.args[0], args[0], args[1]), align=1)
+                return context.get_dummy_value()
+
+            return types.void(buffer, types.int64, types.int64), codegen
+
+        @intrinsic
+        def find64(typing_context: Any, buffer: Any, at: Any) -> Any:
+            """Return a word with a bit for each of the 64 bytes from an index that is SOH."""
+
+            def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+                data = context.make_array(signature.args[0])(context, builder, args[0]).data
+                many = ir.VectorType(ir.IntType(8), 64)
+                block = builder.load(builder.bitcast(builder.gep(data, [args[1]]), many.as_pointer()), align=1)
+                found = builder.icmp_unsigned("==", block, ir.Constant(many, [SOH] * 64))
+                return builder.bitcast(found, ir.IntType(64))
+
+            return types.int64(buffer, types.int64), codegen
+
+    else:
+
+        @inlined
+        def load64(buffer: Any, at: int) -> int:
+            """Return the word that begins at an index."""
+            word = 0
+            for place in range(7, -1, -1):
+                word = (word << 8) | int(buffer[at + place])
+            return word
+
+        @inlined
+        def store64(buffer: Any, at: int, word: int) -> None:
+            """Write a word at an index."""
+            for place in range(8):
+                buffer[at + place] = (word >> (8 * place)) & 0xFF
+
+
+if LANE != "jit":
+
+    @inlined
+    def find64(buffer: Any, at: int) -> int:
+        """Return a word with a bit for each of the 64 bytes from an index that is SOH."""
+        word = 0
+        for place in range(64):
+            if buffer[at + place] == SOH:
+                word |= 1 << place
+        return word
+
+
+@inlined
+def plain_int(value: int) -> int:
+    """Return a number as a plain one: compiled code is compiled once more for each constant and each narrow type."""
+    return int(value) + 0
+
+
+@inlined
+def has_byte(word: int, pattern: int) -> int:
+    """Return a word whose lowest bit set stands in the first byte equal to the pattern's; 0 when none is."""
+    difference = word ^ pattern
+    return (difference - _ONES) & ~difference & _HIGH
+
+
+def constants(values: list[int]) -> Any:
+    """Return numbers that compiled code may index; in the python lane they stay numbers without a bound."""
+    return values if LANE == "python" else np.array(values, np.int64)
+
+
+def pattern(byte: int) -> int:
+    """Return a word of eight such bytes."""
+    return byte * _ONES
+
+
+def literal(text: bytes) -> int:
+    """Return at most eight bytes of text as a word, for `store64`."""
+    assert len(text) <= 8, f"{text!r} is longer than a word"
+    return int.from_bytes(text.ljust(8, b"\0"), "little", signed=True)
