@@ -163,8 +163,9 @@ class _Mix(mixes._Mix):
                 fields = {"name": pick(GROUPS), "halt_s": pick((1, 2, 4)), **levels}
                 return make.document(CommandKind.MARKET_GROUP_DEFINE, fields)
             case 3:
+                second = self.naive.time_ns // SECOND_NS
                 phases = [
-                    {"at_s": self.chance.randint(0, 40), "days": 127, "phase": pick(PHASES)}
+                    {"at_s": (second + self.chance.randint(0, 40)) % 86_400, "days": 127, "phase": pick(PHASES)}
                     for _ in range(self.chance.randint(1, schema.PHASES))
                 ]
                 return make.document(CommandKind.TRADING_SCHEDULE_DEFINE, {"name": "day", "phases": phases})

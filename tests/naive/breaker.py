@@ -133,7 +133,8 @@ class Breaker:
         average = before // schema.VOLUME_WINDOWS
         if average == 0 or window <= schema.VOLUME_WINDOWS + self.volume_window(self.began_ns):
             return 0
-        return max(average * ratio_ppm // PPM, 1)
+        limit: int = max(average * ratio_ppm // PPM, 1)
+        return limit
 
 
 def spread_of(bid_ticks: int | None, ask_ticks: int | None) -> int | None:

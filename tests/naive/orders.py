@@ -101,7 +101,7 @@ def order_replace(venue: Venue, command: Command) -> None:
         changed.price_ticks = changed.limit_ticks = command["price_ticks"]
     if command["trigger_price_ticks"]:
         changed.trigger_price_ticks = command["trigger_price_ticks"]
-        check_trigger(instrument, changed)
+        check_trigger(instrument, order, changed)
     filled = order.qty_lots - order.leaves_lots
     changed.qty_lots = command["qty_lots"] + (filled if command["flags"] & Flag.QTY_IS_LEAVES else 0)
     changed.leaves_lots = changed.qty_lots - filled
@@ -153,13 +153,14 @@ def check_price(instrument: Instrument, order: Order, price_ticks: int) -> None:
         checks.check_price(instrument, price_ticks, is_collared=not order.is_dormant)
 
 
-def check_trigger(instrument: Instrument, changed: Order) -> None:
+def check_trigger(instrument: Instrument, order: Order, changed: Order) -> None:
     """A new trigger."""
     checks.check_trigger_price(instrument, changed.trigger_price_ticks)
     limit_leg = changed.linked
     is_apart = limit_leg is None or are_apart(changed.side, limit_leg.price_ticks, changed.trigger_price_ticks)
     refuse_if(not is_apart, RejectCode.LINK_INVALID)
-    refuse_if(has_passed(instrument, changed), RejectCode.TRIGGER_PASSED)
+    is_other = changed.trigger_price_ticks != order.trigger_price_ticks
+    refuse_if(is_other and has_passed(instrument, changed), RejectCode.TRIGGER_PASSED)
 
 
 def check_links(order: Order, changed: Order) -> None:
