@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from kk99 import schema
+from kk99 import codes, schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +56,7 @@ def cache_dir() -> Path:
     state = hashlib.sha256(f"{LANE} {platform.machine()} {platform.python_version()}".encode())
     for package in ("numba", "llvmlite", "numpy"):
         state.update(metadata.version(package).encode())
-    for source in [*sorted(Path(__file__).parent.glob("*.py")), Path(schema.__file__)]:
+    for source in [*sorted(Path(__file__).parent.glob("*.py")), Path(schema.__file__), Path(codes.__file__)]:
         state.update(source.name.encode() + source.read_bytes())
     folder = root / f"fix-{state.hexdigest()[:24]}"
     try:
