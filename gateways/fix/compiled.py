@@ -10,18 +10,13 @@ reading or writing a whole word near its end stays inside it.
 
 from __future__ import annotations
 
-import hashlib
 import os
-import platform
-import shutil
-import tempfile
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from kk99 import codes, schema
+from kk99 import jit_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,8 +33,6 @@ if LANE not in {"jit", "checked", "python"}:
     _MESSAGE = f"KK99_LANE is {LANE!r}: use jit, checked or python"
     raise ValueError(_MESSAGE)
 
-_KEEP: Final = 4
-"""Folders of compiled code of that many states of the sources are kept, the latest used."""
 _ONES: Final = 0x0101010101010101
 _HIGH: Final = -0x7F7F7F7F7F7F7F80
 """The highest bit of every byte of a word."""
@@ -47,28 +40,6 @@ _HIGH: Final = -0x7F7F7F7F7F7F7F80
 inlined: Callable[[Any], Any]
 kernel: Callable[[Any], Any]
 entry: Callable[[Any], Any]
-
-
-def cache_dir() -> Path:
-    """Return the folder of this lane and state of the sources, made when it is not there; others long unused go."""
-    chosen = os.environ.get("KK99_CACHE_DIR") or os.environ.get("CACHE_DIRECTORY")
-    root = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "kk99"
-    state = hashlib.sha256(f"{LANE} {platform.machine()} {platform.python_version()}".encode())
-    for package in ("numba", "llvmlite", "numpy"):
-        state.update(metadata.version(package).encode())
-    for source in [*sorted(Path(__file__).parent.glob("*.py")), Path(schema.__file__), Path(codes.__file__)]:
-        state.update(source.name.encode() + source.read_bytes())
-    folder = root / f"fix-{state.hexdigest()[:24]}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError:
-        root = Path(tempfile.gettempdir()) / f"kk99-{os.getuid()}"
-        folder = root / folder.name
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    os.utime(folder)
-    for old in sorted(root.glob("fix-*"), key=lambda path: path.stat().st_mtime, reverse=True)[_KEEP:]:
-        shutil.rmtree(old, ignore_errors=True)
-    return folder
 
 
 if LANE == "python":
@@ -105,7 +76,7 @@ else:
     _OPTIONS: Final[dict[str, Any]] = {"_nrt": False, "error_model": "numpy", "boundscheck": False}
     if LANE == "checked":
         _OPTIONS.update(_nrt=True, boundscheck=True)
-    _CACHE: Final = str(cache_dir())
+    _CACHE: Final = str(jit_folder.folder_of("fix", LANE, Path(__file__).parent))
 
     def inlined(function: Any) -> Any:
         """Compile a small function into its callers."""

@@ -43,7 +43,6 @@ GARBLED_ORDER: Final = Status.GARBLED_ORDER.value
 GARBLED_SIZE: Final = Status.GARBLED_SIZE.value
 
 _FIX: Final = literal(b"8=FIX")
-_FIX_MASK: Final = (1 << 40) - 1
 _VERSION: Final = literal(b"8=FIX.4.")
 _REST: Final = literal(b"4\x019=")
 _TYPE: Final = literal(b"35=")

@@ -21,15 +21,11 @@ from gateways.fix.digits import DAY_NS, POWERS
 from gateways.fix.scan import checksum
 
 SOH_WORD: Final = 1
-INT_BYTES_MAX: Final = 20
-"""Bytes that `put_int` and `put_decimal` write at most, point and sign included."""
-TIMESTAMP_BYTES_MAX: Final = 27
 HEAD: Final = literal(b"8=FIX.4.")
 HEAD_REST: Final = literal(b"4\x019=000\x01")
 HEAD_BYTES: Final = 16
 """Bytes before the body when BodyLength has three digits, as it nearly always has."""
 TRAILER_BYTES: Final = 7
-BODY_BYTES_MAX: Final = 99_999_999
 
 _CHECKSUM: Final = literal(b"10=")
 _ASCII: Final = 0x3030303030303030

@@ -22,6 +22,7 @@ BENCHES: Final = (
     "core",
     "triggers",
     "auction",
+    "fix",
     "journal",
     "snapshot",
     "replay",

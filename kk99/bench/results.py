@@ -33,6 +33,8 @@ BARS: Final[dict[str, Bar]] = {
     "triggers.untouched_extra_ns": Bar(20, 5, lower_is_better=True),
     "triggers.cascade_call_p100_us": Bar(1_000, 200, lower_is_better=True),
     "auction.uncross_ms": Bar(20, 5, lower_is_better=True),
+    "fix.parse_ns": Bar(400, 200, lower_is_better=True),
+    "fix.encode_ns": Bar(600, 300, lower_is_better=True),
     "engine.durable.commands_per_s": Bar(1_000_000, 3_000_000),
     "engine.round_trip.p50_over_us": Bar(300, 150, lower_is_better=True),
     "engine.round_trip.p99_ratio": Bar(3, 2, lower_is_better=True),

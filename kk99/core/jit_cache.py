@@ -1,69 +1,23 @@
-"""The cache of compiled kernels, which can't be stale.
-
-numba's own cache looks at the file of the function that was compiled, not at what that function calls. So each
-state of the core's sources, of the schema, of the versions and of the processor gets a folder of its own, named by
-their digest.
-"""
+"""Compiling the core when it is first needed: entries that Python calls, and the parts that they are made of."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import platform
-import shutil
-import tempfile
-from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
+
+from kk99 import jit_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_KEEP: Final = 4
-"""Folders of that many states of the sources are kept, the latest used."""
 
-
-def _root() -> Path:
-    """Return the folder of all caches: KK99_CACHE_DIR, else the user's cache folder, else a private temporary one."""
-    chosen = os.environ.get("KK99_CACHE_DIR") or os.environ.get("CACHE_DIRECTORY")
-    if chosen:
-        return Path(chosen)
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path("~").expanduser() / ".cache")
-    root = Path(home) / "kk99"
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return Path(tempfile.gettempdir()) / f"kk99-{os.getuid()}"
-    return root
-
-
-def digest(lane: str) -> str:
-    """Return the digest of all that decides the compiled code."""
-    above = Path(__file__).parent.parent
-    sources = [*sorted(Path(__file__).parent.glob("*.py")), above / "schema.py", above / "codes.py"]
-    state = hashlib.sha256(f"{lane} {platform.machine()} {platform.python_version()}".encode())
-    for package in ("numba", "llvmlite", "numpy"):
-        state.update(metadata.version(package).encode())
-    for source in sources:
-        state.update(source.name.encode() + source.read_bytes())
-    return state.hexdigest()[:24]
-
-
-def prepare(lane: str) -> Path:
-    """Point numba's cache at the folder of this state of the sources, drop folders long unused, return the folder."""
-    root = _root()
-    folder = root / f"jit-{digest(lane)}"
+def prepare(lane: str) -> None:
+    """Point numba's cache at the folder of this state of the core's sources."""
     if lane == "python":
-        return folder
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    os.utime(folder)
+        return
     import numba  # noqa: PLC0415 - the python lane must not pay for importing it
 
-    numba.config.CACHE_DIR = str(folder)
-    others = sorted(root.glob("jit-*"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for old in others[_KEEP:]:
-        shutil.rmtree(old, ignore_errors=True)
-    return folder
+    numba.config.CACHE_DIR = str(jit_folder.folder_of("jit", lane, Path(__file__).parent))
 
 
 class _Lazy:

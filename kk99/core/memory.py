@@ -29,11 +29,9 @@ if LANE not in {"jit", "checked", "python"}:
     raise ValueError(_MESSAGE)
 CHECKED: Final = LANE != "jit"
 
-CACHE_DIR: Final = jit_cache.prepare(LANE)
-"""Where compiled kernels are kept: a folder of its own for every state of the sources."""
+jit_cache.prepare(LANE)
 
 _WORD: Final = (1 << 64) - 1
-_SIGN: Final = 1 << 63
 _SPREAD: Final = 0x9E3779B97F4A7C1
 
 

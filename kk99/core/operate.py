@@ -11,9 +11,6 @@ from kk99.core.copying import touch
 from kk99.core.memory import add, high, inlined, kernel, load, low, pair, store
 from kk99.schema import RejectCode as R
 
-K_INSTRUMENT_STATE = schema.CommandKind.INSTRUMENT_STATE.value
-K_ACCOUNT_STATE = schema.CommandKind.ACCOUNT_STATE.value
-K_REFERENCE_PRICE = schema.CommandKind.REFERENCE_PRICE.value
 E_ACCOUNT_STATE = schema.EventKind.ACCOUNT_STATE_CHANGED.value
 E_REFERENCE_PRICE = schema.EventKind.REFERENCE_PRICE_CHANGED.value
 E_BUSTED = schema.EventKind.TRADE_BUSTED.value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import defaultdict, deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -63,7 +64,7 @@ class Step(NamedTuple):
     is_free: bool = False
 
 
-class Venue:
+class Venue(ABC):
     """All that the model knows between two commands; empty at first."""
 
     def __init__(self) -> None:
@@ -131,9 +132,9 @@ class Venue:
         """Whether groups or busy instruments have steps to do."""
         return bool(self.halting or self.busy)
 
+    @abstractmethod
     def halt(self, instrument: Instrument, trip: Trip) -> None:
         """Halt a market because of what its breaker measured."""
-        raise NotImplementedError
 
     # Who is there -----------------------------------------------------------------------------------------------------
 

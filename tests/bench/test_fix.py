@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from gateways.fix import codec, measure, rules, tables
+from gateways.fix import codec, rules, tables
 from gateways.fix.tables import Status
+from kk99.bench import fix as measure
 
 
 def test_reading_is_measured_on_valid_orders():

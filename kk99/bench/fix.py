@@ -1,12 +1,13 @@
-"""What the codec costs a message, in nanoseconds: one NewOrderSingle read whole, one ExecutionReport written.
+"""`kk99 bench fix`: what the FIX codec costs a message: one NewOrderSingle read whole, one ExecutionReport written.
 
-Invariant: each figure comes with a checksum of what was done, so that work left out would show.
+The session layer, the mapping to commands and the sockets are not in it. Each figure comes with a checksum of what
+was done, so that work left out would show.
 """
 
 from __future__ import annotations
 
 import time
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -22,7 +23,14 @@ from gateways.fix.write import (
     put_uint,
     put_word,
 )
+from kk99.bench.results import Result
 
+if TYPE_CHECKING:
+    from kk99.bench.options import Options
+
+BENCH: Final = "fix"
+MESSAGES: Final = 2_000
+ROUNDS: Final = 50
 ACCURACY_NS: Final = 120_000_000_000
 START_NS: Final = 1_718_109_296_000_000_000
 REPORT_BYTES: Final = 512
@@ -55,6 +63,18 @@ class Figure(NamedTuple):
     checksum: int
 
 
+def run(options: Options) -> list[Result]:
+    """Return every figure of the bench."""
+    count, rounds = options.pick(MESSAGES, 20), options.pick(ROUNDS, 2)
+    parsed, encoded = parse(count, rounds), encode(count, rounds)
+    return [
+        Result(BENCH, "parse_ns", parsed.ns, "ns"),
+        Result(BENCH, "parse.bytes", parsed.message_bytes, "B"),
+        Result(BENCH, "encode_ns", encoded.ns, "ns"),
+        Result(BENCH, "encode.bytes", encoded.message_bytes, "B"),
+    ]
+
+
 def orders(count: int) -> bytes:
     """Return a stream of NewOrderSingles, numbered from 1."""
     found = []
@@ -69,7 +89,7 @@ def orders(count: int) -> bytes:
     return b"".join(found)
 
 
-def parse(count: int = 2_000, rounds: int = 50) -> Figure:
+def parse(count: int, rounds: int) -> Figure:
     """Frame, tokenize, validate and read the numbers of `count` NewOrderSingles; the best of `rounds`."""
     data = orders(count)
     buffer = np.zeros(len(data) + PAD, np.uint8)
@@ -132,7 +152,7 @@ def reports(count: int) -> codec.Bytes:
     return buffer[: _reports(buffer, count, NAMES, SOURCE) + PAD]
 
 
-def encode(count: int = 2_000, rounds: int = 50) -> Figure:
+def encode(count: int, rounds: int) -> Figure:
     """Write `count` ExecutionReports; the best of `rounds`."""
     buffer = np.zeros(count * REPORT_BYTES + PAD, np.uint8)
     best_ns, end = 1 << 62, 0
