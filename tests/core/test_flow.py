@@ -37,6 +37,7 @@ def test_core_reports_a_recorded_flow_as_expected(name):
     assert report_lines(flow.rows, core_events(flow_commands(flow.rows))) == list(flow.reports)
 
 
+# Skipped without the file: it is too large to ship, and the recorded flows above take the same paths.
 @pytest.mark.skipif(not BIG_FLOW.exists(), reason="KK99_BIG_FLOW names no file")
 @pytest.mark.timeout(600)
 def test_core_reports_a_million_orders_as_expected():
