@@ -16,14 +16,16 @@ from journal.event_store import EventStore
 from journal.reader import Reader
 from journal.writer import Writer
 from kk99 import batch
-from kk99.core.state import compile_kernel
+from kk99.core import layout as lay
 from kk99.engine.engine import Engine
-from kk99.engine.notify import notify
+from kk99.engine.kernel import load_kernel
 from kk99.engine.ports import Machine, Ports, Sections, SystemClock, free_bytes
+from kk99.engine.watch import Watch
 from kk99.errors import SnapshotError
-from kk99.logs import configure_logs
+from kk99.logs import configure_logs, stand_at
 from kk99.machine import Machine as VenueMachine
 from kk99.machine import Sections as VenueSections
+from kk99.notify import Heart, LongStart, notify
 from snapshots import store as snapshot_store
 from snapshots.format import Meta
 
@@ -71,6 +73,10 @@ def _write_snapshot(folder: Path, sections: Sections, venue_id: bytes, keep: int
     snapshot_store.prune(folder, keep)
 
 
+def _trades_of(machine: VenueMachine) -> int:
+    return machine.state.header(lay.H_TRADES)
+
+
 def real_ports() -> Ports:
     """Return the ports of production."""
     return Ports(
@@ -84,12 +90,13 @@ def real_ports() -> Ports:
         load_snapshot=_load_snapshot,
         write_snapshot=_write_snapshot,
         free_bytes=free_bytes,
+        trades_of=_trades_of,
     )
 
 
 def main(settings: EngineSettings, *, json_log: bool = False) -> int:
     """Run until SIGTERM or SIGINT; the exit status. Raises `KK99Error` when it can't start."""
-    configure_logs(json_log)
+    configure_logs(json_log, "engine")
     return run(settings, real_ports())
 
 
@@ -97,15 +104,17 @@ def run(settings: EngineSettings, ports: Ports) -> int:
     """Run an engine with the given ports until SIGTERM or SIGINT; the exit status."""
     began = time.monotonic()
     engine = Engine(settings, ports, _die)
+    start = LongStart()
     notify("STATUS=compiling")
-    compile_kernel(lambda name, done, count: log.info("kernel", part=name, done=done, of=count))
+    engine.kernel = load_kernel(lambda part, done, count: _report_kernel(part, done, count, start))
     notify("STATUS=recovering")
     stop = _watch_signals()
     try:
-        engine.start(lambda text: _report_recovery(text, stop))
+        engine.start(lambda text: _report_recovery(text, start, stop))
     except _StopWanted:
         log.info("stopped while recovering")
         return 0
+    stand_at(lambda: engine.progress.durable_seq)
     gc.collect()
     gc.freeze()  # what is there now stays: a full collection would stop a batch for a tenth of a second
     notify(f"READY=1\nSTATUS=at seq {engine.progress.durable_seq}")
@@ -113,12 +122,23 @@ def run(settings: EngineSettings, ports: Ports) -> int:
         f"kk99 engine ready at {settings.address}, seq {engine.progress.durable_seq}, {time.monotonic() - began:.2f} s",
         flush=True,
     )
-    select.select([stop], [], [])
+    _watch_over(engine, stop)
     notify("STOPPING=1")
     log.info("stopping", seq=engine.progress.durable_seq)
     engine.stop()
     log.info("stopped", seq=engine.progress.durable_seq)
     return 0
+
+
+def _watch_over(engine: Engine, stop: int) -> None:
+    """Wait for a signal; meanwhile feed the watchdog for as long as the stages get on."""
+    watch, heart = Watch(engine.standing), Heart()
+    heart.beat()
+    while not select.select([stop], [], [], heart.interval_s)[0]:
+        if stuck := watch.stuck():
+            log.error("stuck", what=stuck)
+        else:
+            heart.beat(f"at seq {engine.progress.durable_seq}")
 
 
 def _watch_signals() -> int:
@@ -133,9 +153,15 @@ def _watch_signals() -> int:
     return reader
 
 
-def _report_recovery(text: str, stop: int) -> None:
+def _report_kernel(part: str, done: int, count: int, start: LongStart) -> None:
+    log.info("kernel", part=part, done=done, of=count)
+    start.step(f"compiling {part}, {done} of {count}")
+
+
+def _report_recovery(text: str, start: LongStart, stop: int) -> None:
     """Tell how recovery goes; a long one is left off at a signal, since nothing is lost with it."""
     log.info("recovery", text=text)
+    start.step(text)
     if select.select([stop], [], [], 0)[0]:
         raise _StopWanted
 

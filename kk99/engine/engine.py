@@ -22,6 +22,7 @@ import zmq
 from kk99 import transport
 from kk99.engine import sockets
 from kk99.engine.clock import StampClock
+from kk99.engine.figures import EngineFigures
 from kk99.engine.keeper import Keeper
 from kk99.engine.progress import Counters, Progress
 from kk99.engine.recovery import Recovered, Report, recover
@@ -30,7 +31,9 @@ from kk99.engine.sequencer import Sequencer
 from kk99.engine.servers import IngressServer, QueryServer
 from kk99.engine.sessions import Hellos
 from kk99.engine.stages import IDLE_S, CoreStage, JournalStage, OutputStage
+from kk99.engine.watch import Standing
 from kk99.errors import EngineError
+from kk99.metrics.reporter import Reporter
 from kk99.paths import DataDir
 from kk99.protocol import EVENTS_SOCKET, EVENTS_TOPIC, QUERY_SOCKET, SUBMIT_SOCKET
 
@@ -38,7 +41,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kk99.config import EngineSettings
+    from kk99.engine.kernel import Kernel
     from kk99.engine.ports import Machine, Ports
+    from kk99.metrics.figures import Figures
 
 SWITCH_INTERVAL_S: Final = 0.00005
 """A thread that wakes with something urgent waits at most so long for the interpreter."""
@@ -57,7 +62,10 @@ class Engine:
         self._stages_stop = threading.Event()
         self._ingress_stop = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._turns = dict.fromkeys(("ingress", "journal", "core", "output", "query"), 0)
         self.counters = Counters()
+        self.kernel: Kernel | None = None
+        """What compiling or loading the core took, where that was looked at."""
 
     def start(self, report: Report) -> None:
         """Recover, open the sockets and run; returns when clients are served."""
@@ -71,6 +79,7 @@ class Engine:
             raise
         self._build(recovered)
         self._lease_open_sessions(recovered.machine)
+        self._reporter.start()
         self._run("output", self._output_loop)
         self._run("core", self._core_loop)
         self._run("journal", self._journal_loop)
@@ -121,6 +130,13 @@ class Engine:
             "uptime_s": time.monotonic() - self._started_at,
         }
 
+    def standing(self) -> Standing:
+        """Return how far the stages have come, for the watchdog; the keeper may take its time over a snapshot."""
+        progress = self.progress
+        return Standing(
+            dict(self._turns), self._ring.head_seq, progress.durable_seq, progress.applied_seq, progress.stored_seq
+        )
+
     # Putting it together --------------------------------------------------------------------------------------------
 
     def _open(self, recovered: Recovered) -> None:
@@ -131,6 +147,7 @@ class Engine:
             self._submit_socket = sockets.bind(self._context, zmq.ROUTER, settings, SUBMIT_SOCKET, settings.submit_hwm)
             self._events_socket = sockets.bind(self._context, zmq.PUB, settings, EVENTS_SOCKET, settings.events_hwm)
             self._query_socket = sockets.bind(self._context, zmq.ROUTER, settings, QUERY_SOCKET, settings.submit_hwm)
+            self._reporter = Reporter(settings.sockets_dir, "engine", self._report)
         except BaseException:
             self._context.destroy(linger=0)
             raise
@@ -149,7 +166,9 @@ class Engine:
         )  # fmt: skip
         self._ring = Ring(settings.ring_rows, settings.ring_tail_bytes, machine.seq)
         self._stamp_clock = StampClock(ports.clock, machine.time_ns, int(settings.clock_jump_s * 1e9))
-        self._output = OutputStage(self._publish, store, self.progress, counters, settings.output_bytes)
+        self._output = OutputStage(
+            self._publish, store, self.progress, counters, settings.output_bytes, ports.clock.now_ns
+        )
         self._journal = JournalStage(
             self._ring, writer, self.progress, counters, settings.batch_rows, settings.commit_batches
         )
@@ -164,6 +183,7 @@ class Engine:
             settings.check_all_batches,
             self._ingress_wake.set,
             self._keeper.after_batch,
+            ports.trades_of,
         )
         hellos = Hellos(self._core.ask, settings.lease_s, recovered.venue_id)
         self._sequencer = Sequencer(
@@ -178,6 +198,10 @@ class Engine:
             self.stats, self._ask_image, self._stamp_clock.confirm, settings.images_waiting,
             lambda seq: ports.read_journal(DataDir(settings.data_dir).journal, seq),
         )  # fmt: skip
+        self._figures = EngineFigures(
+            settings, ports, self.kernel, counters, self.progress, self._ring, self._output, self._sequencer,
+            self._stamp_clock,
+        )  # fmt: skip
 
     def _lease_open_sessions(self, machine: Machine) -> None:
         """Guard who has something to lose; all others have said nothing that a loss would change."""
@@ -191,6 +215,9 @@ class Engine:
 
     def _publish(self, frame: bytes) -> None:
         transport.send(self._events_socket, [EVENTS_TOPIC, frame])
+
+    def _report(self, figures: Figures) -> None:
+        self._figures.add_to(figures)
 
     def _ask_image(self) -> None:
         self._keeper.image_wanted = True
@@ -222,21 +249,25 @@ class Engine:
     def _ingress_loop(self) -> None:
         while not self._ingress_stop.is_set():
             self._ingress_server.step()
+            self._turns["ingress"] += 1
 
     def _journal_loop(self) -> None:
         while not self._stages_stop.is_set():
             if not self._journal.step(self._core, self._output):
                 self._journal.signal.wait(IDLE_S)
+            self._turns["journal"] += 1
 
     def _core_loop(self) -> None:
         while not self._stages_stop.is_set():
             self._core.step(self._output)
+            self._turns["core"] += 1
 
     def _output_loop(self) -> None:
         while not self._stages_stop.is_set():
             wait_s = self._output.step()
             if wait_s:
                 self._output.signal.wait(wait_s)
+            self._turns["output"] += 1
 
     def _keeper_loop(self) -> None:
         self._keeper.prepare()
@@ -246,6 +277,7 @@ class Engine:
     def _query_loop(self) -> None:
         while not self._stages_stop.is_set():
             self._query_server.step()
+            self._turns["query"] += 1
 
     def _drain(self, deadline: float) -> bool:
         """Wait until all that was put is done with and stored; False, having failed, when the time is up."""
@@ -261,6 +293,7 @@ class Engine:
         return progress.released_seq >= head_seq and progress.stored_seq >= head_seq and not self._output.waiting_bytes
 
     def _close(self) -> None:
+        self._reporter.close()
         self._events_socket.close(linger=1_000)  # the last frames may still be on their way
         self._submit_socket.close(linger=1_000)
         self._context.destroy(linger=0)

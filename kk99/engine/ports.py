@@ -184,6 +184,8 @@ class Ports:
     write_snapshot: Callable[[Path, Sections, bytes, int], None]
     """Write sections of a venue durably, keep so many snapshots."""
     free_bytes: Callable[[Path], int]
+    trades_of: Callable[[Any], int]
+    """How many trades a machine has made, ever."""
 
 
 def free_bytes(path: Path) -> int:

@@ -9,6 +9,8 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from kk99.metrics.figures import Histogram
+
 COMMIT_BUCKETS: Final = 24
 """Commit times are counted by the power of two of microseconds they are below."""
 
@@ -59,6 +61,17 @@ class Progress:
         return min(self.durable_seq, self.applied_seq)
 
 
+class Times:
+    """Histograms since the start, counted once a batch or frame; each has one writer at a time."""
+
+    def __init__(self) -> None:
+        self.processing = Histogram("kk99_engine_processing_seconds")
+        self.trade_latency = Histogram("kk99_engine_trade_latency_seconds")
+        self.gate_wait = Histogram("kk99_engine_gate_wait_seconds")
+        self.apply = Histogram("kk99_engine_apply_seconds")
+        self.batch_commands = Histogram("kk99_engine_batch_commands")
+
+
 @dataclass(slots=True)
 class Counters:
     """Totals since the start; each has one writer."""
@@ -81,13 +94,19 @@ class Counters:
     events: int = 0
     event_frames: int = 0
     event_bytes: int = 0
+    events_stored: int = 0
     output_waits: int = 0
+    checks: int = 0
+    checks_full: int = 0
+    answers_dropped: int = 0
+    queries_dropped: int = 0
     reads: int = 0
     images: int = 0
     snapshots: int = 0
     snapshot_seq: int = 0
     snapshot_stall_ns: int = 0
     commit_us_buckets: list[int] = field(default_factory=lambda: [0] * COMMIT_BUCKETS)
+    times: Times = field(default_factory=Times)
 
     def count_commit(self, spent_ns: int, batch_count: int) -> None:
         """Count one commit of so many batches."""
@@ -97,5 +116,5 @@ class Counters:
         self.commit_us_buckets[min((spent_ns // 1000).bit_length(), COMMIT_BUCKETS - 1)] += 1
 
     def snapshot(self) -> dict[str, Any]:
-        """Return the totals by name."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        """Return the totals by name, without the histograms of times."""
+        return {name: getattr(self, name) for name in self.__slots__ if name != "times"}

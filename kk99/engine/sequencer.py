@@ -152,6 +152,11 @@ class Sequencer:
         return bool(self._waiting or self._lapsed or self._progress.pending_work) or self._hellos.is_waiting
 
     @property
+    def bound_count(self) -> int:
+        """How many sessions are bound to a connection."""
+        return len(self._bindings)
+
+    @property
     def timer_wait_ns(self) -> int:
         """How long until a timer is due, 0 or less when one is; long when none is or the clock is not trusted."""
         due_ns = self._progress.next_timer_ns

@@ -85,7 +85,7 @@ class IngressServer:
         replies += sequencer.turn()
         self._hand_over()
         for peer, message in replies:
-            send_to(self._socket, peer, message.parts())
+            self._counters.answers_dropped += not send_to(self._socket, peer, message.parts())
         self._counters.ingress_ns += time.perf_counter_ns() - began_ns
 
     def _idle_ms(self) -> int:
@@ -144,7 +144,7 @@ class QueryServer:
             except ProtocolError as reason:
                 reply = error(ErrorCode.MESSAGE_INVALID, str(reason))
             if reply is not None:
-                send_to(self._socket, peer, reply.parts())
+                self._counters.queries_dropped += not send_to(self._socket, peer, reply.parts())
 
     def _answer(self, peer: bytes, message: Message) -> Message | None:
         if message.kind == Kind.READ:
@@ -182,7 +182,7 @@ class QueryServer:
         try:
             frames = self._store.read(after, min(max(bytes_wanted, 1), READ_BYTES_MAX))[:PARTS_MAX]
         except JournalError as fault:
-            log.warning("event store damaged", after=after, reason=str(fault))
+            log.exception("event store damaged", after=after, reason=str(fault))
             self._store.rebuild_at_next_opening(str(fault))
             return error(ErrorCode.NOT_STORED, f"events after {after} are no longer stored: take an image")
         if not frames and is_stored_past:
@@ -204,7 +204,7 @@ class QueryServer:
         try:
             found = commands_of(self._read_journal, [seq for seq in seqs if seq <= durable_seq])
         except JournalError as fault:
-            log.warning("journal not readable", reason=str(fault))
+            log.exception("journal not readable", reason=str(fault))
             return error(ErrorCode.NOT_STORED, f"the commands can't be read: {fault}")
         return Message(Kind.COMMANDS, payload=[found.encode()])
 
@@ -220,7 +220,9 @@ class QueryServer:
             while parcel.messages and send_to(self._socket, peer, parcel.messages[0].parts()):
                 parcel.messages.popleft()
                 parcel.moved_at = time.monotonic()
-            if not parcel.messages or time.monotonic() - parcel.moved_at > STALLED_S:
+            is_stalled = time.monotonic() - parcel.moved_at > STALLED_S
+            if not parcel.messages or is_stalled:
+                self._counters.queries_dropped += bool(parcel.messages)
                 del self._outbox[peer]
 
 

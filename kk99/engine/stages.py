@@ -17,8 +17,7 @@ import queue
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from kk99.engine.progress import Counters, Progress, Signal
 from kk99.engine.ring import Batch, Ring
@@ -79,6 +78,7 @@ class JournalStage:
                 break
             batches.append(cut)
             core.inbox.put(cut)
+            self._counters.times.batch_commands.count(len(cut.commands.rows))
         if not batches:
             return False
         began_ns = time.perf_counter_ns()
@@ -103,13 +103,19 @@ class Question:
         self.value: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class EventFrame:
+class EventFrame(NamedTuple):
     """Encoded events and what the gate needs to know of them."""
 
     data: bytes
     last_seq: int
     last_event: tuple[int, int]
+    first_time_ns: int
+    """When its first command was sequenced."""
+    commands: int
+    events: int
+    trades: int
+    put_ns: int
+    """When it came to the gate, on the monotonic clock."""
 
 
 class CoreStage:
@@ -123,6 +129,7 @@ class CoreStage:
         check_all_batches: int,
         wake_ingress: Callable[[], None],
         after_batch: Callable[[Machine], bool],
+        trades_of: Callable[[Machine], int],
     ) -> None:
         self.inbox: queue.SimpleQueue[Batch | Question | None] = queue.SimpleQueue()
         """Batches in sequence, questions, None to wake up."""
@@ -134,6 +141,8 @@ class CoreStage:
         self._wake_ingress = wake_ingress
         self._after_batch = after_batch
         """Called between batches; returns whether it has more to do soon."""
+        self._trades_of = trades_of
+        self._trades = trades_of(machine)
         self._is_waited_for = False
         self._questions: list[Question] = []
 
@@ -162,26 +171,38 @@ class CoreStage:
         while start < len(commands.rows):
             applied = machine.apply(commands, start)
             machine.check()
+            self._counters.checks += 1
             assert applied.next > start
             start = applied.next
             self._emit(applied.events, output)
         self._batches += 1
         if self._check_all_batches and self._batches % self._check_all_batches == 0:
             machine.check_all()
+            self._counters.checks_full += 1
         assert machine.seq == item.last_seq
         timer_ns, progress = self._progress.next_timer_ns, self._progress
         progress.pending_work, progress.next_timer_ns = machine.pending_work(), machine.next_timer_ns()
         progress.applied_seq = item.last_seq  # after what it is the standing of
-        self._counters.core_ns += time.perf_counter_ns() - began_ns
+        spent_ns = time.perf_counter_ns() - began_ns
+        self._counters.core_ns += spent_ns
+        self._counters.times.apply.count(spent_ns)
         is_sooner = progress.next_timer_ns != 0 and (timer_ns == 0 or progress.next_timer_ns < timer_ns)
         if progress.pending_work or is_sooner:  # ingress may sleep longer than that
             self._wake_ingress()
 
     def _emit(self, events: batch.Events, output: OutputStage) -> None:
-        last = events.rows[-1]
+        rows = events.rows
+        first, last, count = rows[0], rows[-1], len(rows)
         last_event = (int(last["cause_seq"]), int(last["index"]))
-        self._counters.events += len(events.rows)
-        output.put(EventFrame(events.encode(), last_event[0], last_event))
+        self._counters.events += count
+        before, self._trades = self._trades, self._trades_of(self._machine)
+        output.put(
+            EventFrame(
+                events.encode(), last_event[0], last_event, int(first["time_ns"]),
+                last_event[0] - int(first["cause_seq"]) + 1, count, self._trades - before,
+                time.perf_counter_ns(),
+            )
+        )  # fmt: skip
 
     def _answer(self) -> None:
         if not self._questions:
@@ -205,6 +226,7 @@ class OutputStage:
         progress: Progress,
         counters: Counters,
         bytes_max: int,
+        now_ns: Callable[[], int],
     ) -> None:
         self.signal = Signal()
         self._room = Signal()
@@ -213,6 +235,7 @@ class OutputStage:
         self._progress = progress
         self._counters = counters
         self._bytes_max = bytes_max
+        self._now_ns = now_ns
         self._waiting: deque[EventFrame] = deque()
         self._published: deque[EventFrame] = deque()
         """Not stored yet."""
@@ -256,6 +279,7 @@ class OutputStage:
         self._room.set()
         counters = self._counters
         counters.event_frames += len(frames)
+        counters.events_stored += sum(frame.events for frame in frames)
         counters.event_bytes += size
         counters.output_ns += time.perf_counter_ns() - began_ns
         return 0.0
@@ -280,7 +304,16 @@ class OutputStage:
                 self._publish(frame.data)
                 self._progress.published = frame.last_event
                 self._published.append(frame)
+                self._measure(frame)
                 count += 1
         finally:
             self._lock.release()
         return count
+
+    def _measure(self, frame: EventFrame) -> None:
+        """Count how long the commands of a frame that has just left took; the clock may have been set meanwhile."""
+        times, latency_ns = self._counters.times, max(self._now_ns() - frame.first_time_ns, 0)
+        times.processing.count(latency_ns, frame.commands)
+        if frame.trades:
+            times.trade_latency.count(latency_ns, frame.trades)
+        times.gate_wait.count(time.perf_counter_ns() - frame.put_ns)

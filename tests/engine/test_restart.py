@@ -89,9 +89,9 @@ def test_a_stop_waits_for_what_ingress_was_about_to_put(tmp_path):
 def test_a_signal_leaves_a_recovery_off():
     """A signal that comes while the engine recovers ends it at the next word of the recovery."""
     reader, writer = os.pipe()
-    daemon._report_recovery("replaying", reader)
+    daemon._report_recovery("replaying", LongStart(), reader)
     os.write(writer, b"\x0f")
     with pytest.raises(daemon._StopWanted):
-        daemon._report_recovery("replaying", reader)
+        daemon._report_recovery("replaying", LongStart(), reader)
     os.close(reader)
     os.close(writer)

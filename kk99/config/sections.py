@@ -1,14 +1,13 @@
-"""Settings an operator edits: TOML read into checked, frozen dataclasses.
+"""Every setting an operator edits, one section a process: a frozen dataclass for each table of the TOML file.
 
-Invariants: every setting has a default, a unit in its name and bounds; an unknown key, a wrong type or a value out of
-bounds is refused with an `InputError` that names the file, the key and what is allowed.
+Invariants: every setting has a default, a unit in its name where it has one, bounds where it is a number, and a
+sentence below it, which the reference page shows.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,15 +15,24 @@ from kk99.errors import InputError
 
 _IPC_PATH_BYTES_MAX: Final = 107 - len("/submit")
 """What the kernel allows for the path of a socket, less the longest file name in the folder."""
+_PROCESSES_MAX: Final = 64
 
 
 def _bounded(default: float, low: float, high: float) -> Any:
-    return dataclasses.field(default=default, metadata={"low": low, "high": high})
+    return field(default=default, metadata={"low": low, "high": high})
+
+
+def _check_bounds(settings: Any) -> None:
+    for one in dataclasses.fields(settings):
+        if "low" in one.metadata:
+            low, high = one.metadata["low"], one.metadata["high"]
+            if not low <= getattr(settings, one.name) <= high:
+                raise InputError(f"{one.name} = {getattr(settings, one.name)}: must be from {low} to {high}")
 
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """Settings of the engine daemon: the table [engine] of its TOML file."""
+    """The engine, with its journal, event store and snapshots."""
 
     data_dir: Path = Path("var")
     """Journal, event store and snapshots live in here."""
@@ -75,11 +83,7 @@ class EngineSettings:
 
     def __post_init__(self) -> None:
         """Check every bound."""
-        for field in dataclasses.fields(self):
-            if "low" in field.metadata:
-                low, high = field.metadata["low"], field.metadata["high"]
-                if not low <= getattr(self, field.name) <= high:
-                    raise InputError(f"{field.name} = {getattr(self, field.name)}: must be from {low} to {high}")
+        _check_bounds(self)
         if self.ring_rows & (self.ring_rows - 1):
             raise InputError(f"ring_rows = {self.ring_rows}: must be a power of two")
         if self.endpoint and not _is_tcp(self.endpoint):
@@ -103,60 +107,43 @@ def _is_tcp(endpoint: str) -> bool:
     return endpoint.startswith("tcp://") and bool(host) and port.isdecimal() and 1 <= int(port) <= 65_533
 
 
-def load_engine(path: Path | None, **overrides: Any) -> EngineSettings:
-    """Return the engine's settings from a TOML file (None: the defaults), with overrides (None: not given) on top.
+@dataclass(frozen=True, slots=True)
+class MetricsSettings:
+    """The exporter, which serves the figures of all processes to Prometheus."""
 
-    Relative folders in the file are relative to the folder the file is in. Raises `InputError`.
-    """
-    given = {} if path is None else _table(path, "engine")
-    values = _checked(EngineSettings, given, path)
-    if path is not None:
-        for key in ("data_dir", "run_dir"):
-            if key in values:
-                values[key] = path.parent / values[key]
-    values |= {key: value for key, value in overrides.items() if value is not None}
-    try:
-        return EngineSettings(**values)
-    except InputError as error:
-        raise InputError(f"{path or 'settings'}: {error}") from error
+    listen: str = "127.0.0.1:9464"
+    """host:port of HTTP. Unencrypted and open to all who reach it: loopback or a private network."""
+    processes: tuple[str, ...] = ("engine",)
+    """Processes that must run: `kk99_process_up` of one that does not report is 0."""
 
+    def __post_init__(self) -> None:
+        """Check every bound."""
+        port = self.listen.rpartition(":")[2]
+        if not self.host or not port.isdecimal() or int(port) > 65_535:
+            raise InputError(f"listen = {self.listen!r}: must be host:port with a port from 0 to 65535")
+        if len(self.processes) > _PROCESSES_MAX:
+            raise InputError(f"processes: {len(self.processes)} names where {_PROCESSES_MAX} are allowed")
 
-def _table(path: Path, name: str) -> dict[str, Any]:
-    try:
-        document = tomllib.loads(path.read_text())
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not TOML: {error}") from error
-    unknown = sorted(set(document) - {name})
-    if unknown:
-        raise InputError(f"{path}: unknown key {unknown[0]!r}; the only table here is [{name}]")
-    table = document.get(name, {})
-    if not isinstance(table, dict):
-        raise InputError(f"{path}: {name} is not a table")
-    return table
+    @property
+    def host(self) -> str:
+        """The host of `listen`, without brackets."""
+        return self.listen.rpartition(":")[0].removeprefix("[").removesuffix("]")
+
+    @property
+    def port(self) -> int:
+        """The port of `listen`; 0: the system chooses one."""
+        return int(self.listen.rpartition(":")[2])
 
 
-def _checked(kind: type[EngineSettings], given: dict[str, Any], path: Path | None) -> dict[str, Any]:
-    """Return the values converted to the fields' types."""
-    fields = {field.name: str(field.type) for field in dataclasses.fields(kind)}
-    values: dict[str, Any] = {}
-    for key, value in given.items():
-        if key not in fields:
-            raise InputError(f"{path}: unknown key {key!r}; known are {', '.join(fields)}")
-        values[key] = _converted(value, fields[key], f"{path}: {key} = {value!r}")
-    return values
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All sections, by the name of their table."""
+
+    engine: EngineSettings = field(default_factory=EngineSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
 
 
-def _converted(value: Any, wanted: str, where: str) -> Any:
-    if wanted == "bool" and isinstance(value, bool):
-        return value
-    if wanted == "int" and isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if wanted == "float" and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    if wanted == "str" and isinstance(value, str):
-        return value
-    if wanted.startswith("Path") and isinstance(value, str) and value:
-        return Path(value)
-    raise InputError(f"{where}: must be of type {wanted.removesuffix(' | None').replace('Path', 'text (a folder)')}")
+SECTIONS: Final[dict[str, type[Any]]] = {"engine": EngineSettings, "metrics": MetricsSettings}
+"""The dataclass of each section of the venue's file; a gateway's stands in the gateway, and in a file of its own."""
+NAMES: Final = (*SECTIONS, "fix", "settlement")
+"""Every section that variables of the environment may name."""
