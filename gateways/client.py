@@ -61,11 +61,13 @@ class Client:
         after: tuple[int, int] | None,
         rows_under_way: int,
         timeout_s: float,
+        context: zmq.Context[Any] | None = None,
     ) -> None:
         self._stats = ClientStats()
         self._address = str(address)
         self._timeout_s = timeout_s
-        self._context: zmq.Context[Any] = zmq.Context()
+        self._has_own_context = context is None
+        self._context: zmq.Context[Any] = context or zmq.Context()
         self._query = Query(self._context, self._address, timeout_s)
         self._session = ClientSession(rows_under_way)
         self._name = session_name
@@ -94,16 +96,24 @@ class Client:
         after: tuple[int, int] | None = None,
         rows_under_way: int = ROWS_UNDER_WAY,
         timeout_s: float = 10.0,
+        context: zmq.Context[Any] | None = None,
     ) -> Self:
         """Connect to the engine whose sockets are in the folder `address` (or at `tcp://host:port`) and be welcomed.
 
         `resume` goes on in the session's open epoch (`next_client_seq` says where); otherwise a new epoch is opened.
         Events are followed from `after`, by default from the last one published at the WELCOME. At most
-        `rows_under_way` commands are submitted without being durable. Raises `ClientError` when no engine welcomes it
+        `rows_under_way` commands are submitted without being durable. Who has many clients gives them one `context`,
+        whose thread moves the bytes of all; it is not closed with them. Raises `ClientError` when no engine welcomes it
         within `timeout_s`.
         """
         client = cls(
-            address, session_name, resume=resume, after=after, rows_under_way=rows_under_way, timeout_s=timeout_s
+            address,
+            session_name,
+            resume=resume,
+            after=after,
+            rows_under_way=rows_under_way,
+            timeout_s=timeout_s,
+            context=context,
         )
         try:
             client._begin()
@@ -259,7 +269,8 @@ class Client:
         if self._follower is not None:
             self._follower.close()
         self._query.close()
-        self._context.destroy()
+        if self._has_own_context:
+            self._context.destroy()
 
     # Inside -----------------------------------------------------------------------------------------------------
 

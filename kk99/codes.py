@@ -54,6 +54,7 @@ class CommandKind(Documented):
     TRADING_SCHEDULE_DEFINE = 25, "Document: a new trading schedule, or new phases for one."
     BREAKER_DEFINE = 26, "Document: the circuit breaker of an instrument."
     MARKET_GROUP_DEFINE = 27, "Document: a new market group, or new levels for one."
+    IDENTITY_DEFINE = 28, "Document: who may log on, as what and for whom, or what he now may."
 
 
 FIRST_DOCUMENT_KIND: Final = CommandKind.ASSET_DEFINE
@@ -122,15 +123,16 @@ class EventKind(Documented):
     TRADING_SCHEDULE_DEFINED = 37, "Document: a trading schedule has its number and phases."
     BREAKER_DEFINED = 38, "Document: the circuit breaker of an instrument has its number and thresholds."
     MARKET_GROUP_DEFINED = 39, "Document: a market group has its number and levels."
-    INSTRUMENT_STATE_CHANGED = 40, "Document (who and why): a market is in state `state`."
-    ACCOUNT_STATE_CHANGED = 41, "Document (who and why): an account is in state `state`."
-    REFERENCE_PRICE_CHANGED = 42, "Document (who and why): the collar is measured from `price_ticks`."
-    TRADE_BUSTED = 43, "Document (who and why): the trade is undone; fields as in the TRADE."
-    TRADE_CORRECTED = 44, "Document (who and why): the trade now has these fields."
-    BALANCE_IMAGE = 45, "In an image only: `amount_units` available and `notional_units` held of `asset_id`."
-    ORDER_IMAGE = 46, "In an image only: a live order, in price-time order within its side, entered by `origin_seq`."
-    SESSION_IMAGE = 47, "In an image only: session `order_id` is at `session_epoch` and last took `client_seq`."
-    ASSET_IMAGE = 48, "In an image only: `amount_units` deposited and `notional_units` withdrawn of `asset_id`, ever."
+    IDENTITY_DEFINED = 40, "Document: an identity has its number, and stands as the document says."
+    INSTRUMENT_STATE_CHANGED = 41, "Document (who and why): a market is in state `state`."
+    ACCOUNT_STATE_CHANGED = 42, "Document (who and why): an account is in state `state`."
+    REFERENCE_PRICE_CHANGED = 43, "Document (who and why): the collar is measured from `price_ticks`."
+    TRADE_BUSTED = 44, "Document (who and why): the trade is undone; fields as in the TRADE."
+    TRADE_CORRECTED = 45, "Document (who and why): the trade now has these fields."
+    BALANCE_IMAGE = 46, "In an image only: `amount_units` available and `notional_units` held of `asset_id`."
+    ORDER_IMAGE = 47, "In an image only: a live order, in price-time order within its side, entered by `origin_seq`."
+    SESSION_IMAGE = 48, "In an image only: session `order_id` is at `session_epoch` and last took `client_seq`."
+    ASSET_IMAGE = 49, "In an image only: `amount_units` deposited and `notional_units` withdrawn of `asset_id`, ever."
 
 
 class Side(Documented):

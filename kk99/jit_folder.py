@@ -14,7 +14,10 @@ import shutil
 import tempfile
 from importlib import metadata
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _KEEP: Final = 4
 """Folders of that many states of a package's sources are kept, the latest used."""
@@ -36,9 +39,10 @@ def _root() -> Path:
     return root
 
 
-def _digest(lane: str, package: Path) -> str:
-    """Return the digest of all that decides a package's compiled code."""
-    sources = [*sorted(package.glob("*.py")), *[Path(__file__).parent / name for name in _SHARED]]
+def _digest(lane: str, package: Path, modules: Iterable[str]) -> str:
+    """Return the digest of all that decides a package's compiled code: of some modules, or of all."""
+    own = [package / f"{name}.py" for name in sorted(modules)] or sorted(package.glob("*.py"))
+    sources = [*own, *[Path(__file__).parent / name for name in _SHARED]]
     state = hashlib.sha256(f"{lane} {platform.machine()} {platform.python_version()}".encode())
     for library in ("numba", "llvmlite", "numpy"):
         state.update(metadata.version(library).encode())
@@ -47,10 +51,13 @@ def _digest(lane: str, package: Path) -> str:
     return state.hexdigest()[:24]
 
 
-def folder_of(name: str, lane: str, package: Path) -> Path:
-    """Return the folder for what a lane compiles of a package (its folder), made if need be; others long unused go."""
+def folder_of(name: str, lane: str, package: Path, modules: Iterable[str] = ()) -> Path:
+    """Return the folder for what a lane compiles of a package (its folder), made if need be; others long unused go.
+
+    `modules` are those that decide what is compiled, by default all of the package.
+    """
     root = _root()
-    folder = root / f"{name}-{_digest(lane, package)}"
+    folder = root / f"{name}-{_digest(lane, package, modules)}"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     os.utime(folder)
     others = sorted(root.glob(f"{name}-*"), key=lambda path: path.stat().st_mtime, reverse=True)

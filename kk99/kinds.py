@@ -54,6 +54,7 @@ COMMAND_FIELDS: Final[dict[CommandKind, str]] = {
     CommandKind.TRADING_SCHEDULE_DEFINE: _DOCUMENT,
     CommandKind.BREAKER_DEFINE: _DOCUMENT,
     CommandKind.MARKET_GROUP_DEFINE: _DOCUMENT,
+    CommandKind.IDENTITY_DEFINE: _DOCUMENT,
 }
 """Fields that a command of each kind uses, beside COMMAND_COMMON; every other byte of its row is zero."""
 
@@ -133,6 +134,7 @@ EVENT_FIELDS: Final[dict[EventKind, str]] = {
     EventKind.TRADING_SCHEDULE_DEFINED: f"{_SENDER} order_id {_DOCUMENT}",
     EventKind.BREAKER_DEFINED: f"{_SENDER} order_id {_DOCUMENT}",
     EventKind.MARKET_GROUP_DEFINED: f"{_SENDER} order_id {_DOCUMENT}",
+    EventKind.IDENTITY_DEFINED: f"{_SENDER} order_id {_DOCUMENT}",
     EventKind.INSTRUMENT_STATE_CHANGED: f"{_SENDER} instrument_id state call_purpose price_ticks {_DOCUMENT}",
     EventKind.ACCOUNT_STATE_CHANGED: f"{_SENDER} account_id state {_DOCUMENT}",
     EventKind.REFERENCE_PRICE_CHANGED: f"{_SENDER} instrument_id price_ticks {_DOCUMENT}",

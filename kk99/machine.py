@@ -238,6 +238,8 @@ class Machine:
             case decisions.DefineMarketGroup():
                 define.market_group(state, decision.number, decision.levels, decision.halt_s)
                 return EventKind.MARKET_GROUP_DEFINED, {"order_id": decision.number}
+            case decisions.DefineIdentity():
+                return EventKind.IDENTITY_DEFINED, {"order_id": decision.number}
             case decisions.DefineInstrument():
                 units = {name: getattr(decision, name) for name in ("base", "quote", "tick_lot_units", "lot_units")}
                 define.instrument(state, decision.number, **units)

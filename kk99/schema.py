@@ -104,6 +104,7 @@ TRADING_SCHEDULES_MAX: Final = 1 << 10
 INDICATIVE_NS: Final = 1_000_000_000
 """How often a call auction's indicative price is looked at."""
 MARKET_GROUPS_MAX: Final = 1 << 8
+IDENTITIES_MAX: Final = 1 << 20
 MOVE_SLOTS: Final = 60
 """Slots of a circuit breaker's window, each with the lowest and the highest price of the last trade in it."""
 VOLUME_WINDOWS: Final = 10

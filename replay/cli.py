@@ -5,10 +5,8 @@ Each takes `--json`: one object, `quality` one a record. `verify` and `bisect` e
 
 from __future__ import annotations
 
-import re
 import time
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +18,8 @@ from journal.reader import Reader
 from kk99.decimals import amount_text
 from kk99.errors import InputError, JournalError
 from kk99.paths import DataDir
-from replay import bisect, export, inspect, lines, measure, render, run, verify
+from replay import audit_cli, bisect, export, inspect, lines, measure, render, run, verify
+from replay.moment import Moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,7 +44,7 @@ _from_snapshot = click.option(
 )
 
 
-@click.group()
+@click.group(commands=[audit_cli.audit])
 def replay() -> None:
     """Replay, verify, compare, inspect and export the journal."""
 
@@ -54,25 +53,6 @@ def replay() -> None:
 def _reader(data: Path, *, any_release: bool = False) -> Iterator[Reader]:
     with Reader(DataDir(data).journal, any_release=any_release) as reader:
         yield reader
-
-
-class _Time(click.ParamType[int]):
-    """A time: nanoseconds since 1970, or ISO 8601 (UTC if it names no zone)."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the time in nanoseconds."""
-        text = str(value)
-        if text.isdecimal():
-            return int(text)
-        match = re.fullmatch(r"(.*?)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)?", text)
-        assert match is not None
-        try:
-            moment = datetime.fromisoformat(match[1] + (match[3] or "Z"))
-        except ValueError:
-            self.fail(f"{text!r} is neither nanoseconds nor ISO 8601 such as 2026-01-31T12:00:00.5Z", param, ctx)
-        return int(moment.astimezone(UTC).timestamp()) * 1_000_000_000 + int((match[2] or "0").ljust(9, "0"))
 
 
 def _sequences(_ctx: click.Context, _param: click.Parameter, value: str) -> list[int]:
@@ -87,7 +67,7 @@ def _sequences(_ctx: click.Context, _param: click.Parameter, value: str) -> list
 @_json
 @_from_snapshot
 @click.option("--to-seq", type=click.IntRange(0), help="Stop after this command.")
-@click.option("--to-time", "to_time_ns", type=_Time(), help="Stop after the last command at or before this time.")
+@click.option("--to-time", "to_time_ns", type=Moment(), help="Stop after the last command at or before this time.")
 @click.option("--hash-at", default="", callback=_sequences, metavar="SEQ,…", help="Also print the state hash there.")
 def run_command(
     data: Path,
@@ -363,8 +343,8 @@ def quality_group() -> None:
 def _quality(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that both commands have."""
     for option in (
-        click.option("--to-time", "to_time_ns", type=_Time(), help="End at this time."),
-        click.option("--from-time", "from_time_ns", type=_Time(), help="Begin at this time."),
+        click.option("--to-time", "to_time_ns", type=Moment(), help="End at this time."),
+        click.option("--from-time", "from_time_ns", type=Moment(), help="Begin at this time."),
         click.option("--instrument", default="", help="Only this one, by name or number."),
         click.option("--csv", "how", flag_value="csv", help="Print comma-separated values."),
         click.option("--json", "how", flag_value="json", default="table", help="Print one JSON object a line."),

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fractions import Fraction
 
     from journal.reader import Reader
-    from replay.book import Event
+    from kk99.book import Event
     from replay.lines import Columns
 
 PRICE_PLACES: Final = 4

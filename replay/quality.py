@@ -11,7 +11,7 @@ units). What is measured against which benchmark, and why, stands in `docs/expla
 
 ::
 
-    events ─ book (replay/book.py) ─┬─▶ running sums of each market: volume, price by time, spread by time
+    events ─ book (kk99/book.py) ─┬─▶ running sums of each market: volume, price by time, spread by time
                                     └─▶ live orders: arrival mid, fills, the sums when they began ─▶ those that end
 """
 
@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from kk99 import batch
+from kk99.book import Book, Event, Market, events_of
 from kk99.schema import BPS, CancelReason, EventKind, MarketState, OrderType, Side
-from replay.book import Book, Event, Market, events_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

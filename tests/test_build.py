@@ -189,6 +189,7 @@ DEFINITIONS = [
     (build.account("alice-2", "alice", "desk", 5, **WHO), "ACCOUNT_DEFINE"),
     (build.account_change("alice-1", group="desk", **WHO), "ACCOUNT_CHANGE"),
     (build.session("fix-1"), "SESSION_DEFINE"),
+    (build.identity("fix-1", "fix_session", accounts=["alice-1"], certificates=["0" * 64], **WHO), "IDENTITY_DEFINE"),
 ]  # fmt: skip
 
 

@@ -184,14 +184,24 @@ def encode(msg_type: str, fields: Iterable[tuple[int, Any]], header: Header) -> 
 
     Raises `InputError` for a value that has no text, or a SOH in what is not a data field.
     """
+    return encode_body(msg_type, body_bytes(fields), header)
+
+
+def body_bytes(fields: Iterable[tuple[int, Any]]) -> bytes:
+    """Return the fields of a body as bytes; raises as `encode`."""
+    return b"".join(_field(tag, value) for tag, value in fields)
+
+
+def encode_body(msg_type: str, body: bytes, header: Header) -> bytes:
+    """Return a whole message around a body that is bytes already."""
     parts: list[tuple[int, Any]] = [(35, msg_type), (34, header.seq), (49, header.sender)]
     parts += [(52, timestamp_text(header.sending_ns, header.places)), (56, header.target)]
     if header.orig_sending_ns is not None:
         parts += [(43, True), (122, timestamp_text(header.orig_sending_ns, header.places))]
     if header.poss_resend:
         parts.append((97, True))
-    body = b"".join(_field(tag, value) for tag, value in (*parts, *fields))
-    message = f"8={BEGIN_STRING}{SOH}9={len(body)}{SOH}".encode() + body
+    whole = body_bytes(parts) + body
+    message = f"8={BEGIN_STRING}{SOH}9={len(whole)}{SOH}".encode() + whole
     return message + f"10={sum(message) % 256:03d}{SOH}".encode()
 
 

@@ -11,8 +11,9 @@ reading or writing a whole word near its end stays inside it.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
@@ -37,9 +38,29 @@ _ONES: Final = 0x0101010101010101
 _HIGH: Final = -0x7F7F7F7F7F7F7F80
 """The highest bit of every byte of a word."""
 
-inlined: Callable[[Any], Any]
-kernel: Callable[[Any], Any]
-entry: Callable[[Any], Any]
+_Function = TypeVar("_Function", bound="Callable[..., Any]")
+inlined: Callable[[_Function], _Function]
+kernel: Callable[[_Function], _Function]
+entry: Callable[[_Function], _Function]
+
+
+_FOLDER: Final = Path(__file__).parent
+_IMPORT: Final = re.compile(r"^from gateways\.fix(?:\.(\w+) import| import (\([^)]+\)|[^(\n]+))", re.MULTILINE)
+
+
+def compiled_modules(folder: Path) -> set[str]:
+    """Return the modules with entries into compiled code, and all that they import: an edit of others changes none."""
+    texts = {path.stem: path.read_text() for path in folder.glob("*.py")}
+    waiting = [name for name, text in texts.items() if "\n@entry\n" in text]
+    found: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name in found or name not in texts:
+            continue
+        found.add(name)
+        for module, names in _IMPORT.findall(texts[name]):
+            waiting += [module] if module else re.findall(r"(\w+)(?: as \w+)?", names)
+    return found
 
 
 if LANE == "python":
@@ -76,15 +97,18 @@ else:
     _OPTIONS: Final[dict[str, Any]] = {"_nrt": False, "error_model": "numpy", "boundscheck": False}
     if LANE == "checked":
         _OPTIONS.update(_nrt=True, boundscheck=True)
-    _CACHE: Final = str(jit_folder.folder_of("fix", LANE, Path(__file__).parent))
+    _CACHE: Final = str(jit_folder.folder_of("fix", LANE, _FOLDER, compiled_modules(_FOLDER)))
 
     def inlined(function: Any) -> Any:
         """Compile a small function into its callers."""
         return numba.njit(**_OPTIONS, forceinline=LANE == "jit", no_cpython_wrapper=True)(function)
 
     def kernel(function: Any) -> Any:
-        """Compile a function that compiled code calls: what is rare or used in many places."""
-        return numba.njit(**_OPTIONS, no_cpython_wrapper=True)(function)
+        """Compile a function that compiled code calls: what is rare or used in many places.
+
+        It says so because numba would have it be as its first caller is: part of its callers, where that one is.
+        """
+        return numba.njit(**_OPTIONS, forceinline=False, no_cpython_wrapper=True)(function)
 
     def entry(function: Any) -> Any:
         """Compile a function that Python calls, without the interpreter's lock, and keep it on disk."""

@@ -30,6 +30,7 @@ from gateways.fix.tables import (
     M_STATUS,
     NAMES_RIGHT,
     POSS_DUP,
+    POSS_RESEND,
     S_COUNT,
     S_DONE,
     S_END,
@@ -54,7 +55,7 @@ def is_plain(messages: Any, message: int, next_in: int, limits: Any) -> bool:
         and messages[message, M_REASON] == VALID
         and 0 <= messages[message, M_KIND] < r.APPLICATION_KINDS
         and messages[message, M_SEQ] == next_in
-        and messages[message, M_FLAGS] & (POSS_DUP | NAMES_RIGHT) == NAMES_RIGHT
+        and messages[message, M_FLAGS] & (POSS_DUP | POSS_RESEND | NAMES_RIGHT) == NAMES_RIGHT
         and abs(messages[message, M_SENDING_NS] - limits[L_NOW_NS]) <= limits[L_ACCURACY_NS]
     )
 

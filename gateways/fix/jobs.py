@@ -37,14 +37,16 @@ class Jobs:
 
         self._pool.submit(work).add_done_callback(ended)
 
-    def turn(self) -> None:
-        """Hand back what has ended."""
+    def turn(self) -> bool:
+        """Hand back what has ended; whether anything has."""
+        is_any = bool(self._ended)
         while self._ended:
             future, then = self._ended.popleft()
             error = future.exception()
             if error is not None and not isinstance(error, Exception):
                 raise error
             then(None if error else future.result(), error)
+        return is_any
 
     def clear(self) -> None:
         """Take note that the descriptor was ready; before `turn`."""

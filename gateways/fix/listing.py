@@ -25,6 +25,7 @@ _DEFINITIONS: Final = (
     EventKind.INSTRUMENT_CHANGED,
     EventKind.ACCOUNT_DEFINED,
     EventKind.SESSION_DEFINED,
+    EventKind.IDENTITY_DEFINED,
 )
 _AVERAGE_PLACES: Final = 6
 """Decimal places that an average price may have beyond those of its instrument."""
@@ -39,12 +40,17 @@ class Instrument:
     quote: str
     """The asset in which prices, budgets and fees are."""
     precision: Precision
+    tick_step: int = 1
+    """A price is a multiple of so many ticks."""
+    lot_step: int = 1
+    min_qty_lots: int = 1
 
     @classmethod
     def of(cls, instrument: Mapping[str, Any], base: Mapping[str, Any], quote: Mapping[str, Any]) -> Instrument:
         """Return what the documents of an instrument and its two assets define."""
         precision = Precision.of(instrument, base, quote)
-        return cls(instrument["number"], instrument["name"], instrument["quote"], precision)
+        steps = instrument["tick_step"], instrument["lot_step"], instrument["min_qty_lots"]
+        return cls(instrument["number"], instrument["name"], instrument["quote"], precision, *steps)
 
     def price(self, price_ticks: int) -> bytes:
         """Return a price as text."""
@@ -80,6 +86,8 @@ class Listing:
         self.accounts: dict[str, int] = {}
         self.account_names: dict[int, str] = {}
         self.sessions: dict[int, str] = {}
+        self.new_identities: list[Mapping[str, Any]] = []
+        """Documents of identities in the order of their events; whoever takes them empties it."""
         self._assets: dict[str, Mapping[str, Any]] = {}
 
     def follow(self, events: Events) -> None:
@@ -98,6 +106,8 @@ class Listing:
             self.account_names[number] = name
         elif kind == EventKind.SESSION_DEFINED:
             self.sessions[number] = name
+        elif kind == EventKind.IDENTITY_DEFINED:
+            self.new_identities.append(document)
         else:
             instrument = Instrument.of(document, self._assets[document["base"]], self._assets[document["quote"]])
             self.instruments[number] = self.by_name[name] = instrument

@@ -1,20 +1,29 @@
 """Live orders as reports need them: found by id or client order id, filled, changed and ended by events.
 
+They stand in the tables of `live_table`, which compiled code reads and writes too; here they are objects.
+
 Invariants:
 - what stands here is a function of the events followed since an image (or the very beginning), and of texts;
-- of an order by quantity `filled_lots + leaves_lots` is `qty_lots` for as long as it lives.
+- of an order by quantity `filled_lots + leaves_lots` is `qty_lots` for as long as it lives;
+- an `Order` is good until the next event: tables that grow are others.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+import secrets
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
+import numpy as np
+
+from gateways.fix import live_table as lt
 from kk99 import build, schema
 from kk99.schema import EventKind, OrderType, Side
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
 
     from kk99.batch import Rows
 
@@ -22,6 +31,7 @@ FILLED: Final = b"2"
 CANCELED: Final = b"4"
 EXPIRED: Final = b"C"
 _DORMANT: Final = range(OrderType.STOP, OrderType.OCO)
+_NO_EVENT: Final = np.zeros(schema.ROW_WORDS, np.int64)
 
 
 class Texts(Protocol):
@@ -36,10 +46,10 @@ class Columns(dict[str, list[int]]):
 
     def __init__(self, rows: Rows) -> None:
         super().__init__()
-        self._rows = rows
+        self.rows = rows
 
     def __missing__(self, name: str) -> list[int]:
-        column: list[int] = self._rows[name].tolist()
+        column: list[int] = self.rows[name].tolist()
         self[name] = column
         return column
 
@@ -61,44 +71,91 @@ class Event:
         """Both words of the client order id's hash."""
         return self.client_id_lo, self.client_id_hi
 
+    @property
+    def words(self) -> npt.NDArray[np.int64]:
+        """The row as int64[16]."""
+        return np.frombuffer(self._columns.rows[self._at].tobytes(), np.int64).copy()
 
-@dataclass(slots=True)
+
+class _Number:
+    """A word of an order's row."""
+
+    def __init__(self, word: int) -> None:
+        self._word = word
+
+    def __get__(self, order: Order, _: type[Order] | None = None) -> int:
+        return int(order.row[self._word])
+
+    def __set__(self, order: Order, value: int) -> None:
+        order.row[self._word] = value
+
+
+class _Truth(_Number):
+    """A word that is 1 or 0."""
+
+    def __get__(self, order: Order, _: type[Order] | None = None) -> bool:
+        return bool(order.row[self._word])
+
+
 class Order:
     """A live order, or one that ended while its latest trades can still be undone."""
 
-    order_id: int
-    session_id: int
-    account_id: int
-    instrument_id: int
-    side: int
-    order_type: int
-    entered_type: int
-    time_in_force: int
-    entered_time_in_force: int
-    self_trade: int
-    flags: int
-    client_hash: tuple[int, int]
-    client_id: bytes
-    entry_seq: int
-    qty_lots: int
-    leaves_lots: int
-    price_ticks: int
-    budget_units: int = 0
+    __slots__ = ("row", "slot")
+
+    def __init__(self, slot: int, row: npt.NDArray[np.int64]) -> None:
+        self.slot = slot
+        self.row = row
+
+    order_id = _Number(lt.O_ID)
+    session_id = _Number(lt.O_SESSION)
+    account_id = _Number(lt.O_ACCOUNT)
+    instrument_id = _Number(lt.O_INSTRUMENT)
+    side = _Number(lt.O_SIDE)
+    order_type = _Number(lt.O_TYPE)
+    entered_type = _Number(lt.O_ENTERED_TYPE)
+    time_in_force = _Number(lt.O_TIF)
+    entered_time_in_force = _Number(lt.O_ENTERED_TIF)
+    self_trade = _Number(lt.O_SELF_TRADE)
+    flags = _Number(lt.O_FLAGS)
+    entry_seq = _Number(lt.O_ENTRY_SEQ)
+    qty_lots = _Number(lt.O_QTY)
+    leaves_lots = _Number(lt.O_LEAVES)
+    price_ticks = _Number(lt.O_PRICE)
+    budget_units = _Number(lt.O_BUDGET)
     """Of a market buy by CashOrderQty, which has no quantity."""
-    filled_lots: int = 0
-    notional: int = 0
+    filled_lots = _Number(lt.O_FILLED)
+    notional = _Number(lt.O_NOTIONAL)
     """Sum of price times quantity of its fills, in ticks and lots."""
-    trigger_price_ticks: int = 0
-    trail: int = 0
-    trail_unit: int = 0
-    display_lots: int = 0
-    min_qty_lots: int = 0
-    expire_time_ns: int = 0
-    is_linked: bool = False
-    is_told: bool = False
+    trigger_price_ticks = _Number(lt.O_TRIGGER)
+    trail = _Number(lt.O_TRAIL)
+    trail_unit = _Number(lt.O_TRAIL_UNIT)
+    display_lots = _Number(lt.O_DISPLAY)
+    min_qty_lots = _Number(lt.O_MIN_QTY)
+    expire_time_ns = _Number(lt.O_EXPIRE)
+    is_linked = _Truth(lt.O_LINKED)
+    is_told = _Truth(lt.O_TOLD)
     """Its session has been told that it is accepted."""
-    end: bytes = b""
-    """OrdStatus (39) once it has ended."""
+
+    @property
+    def client_hash(self) -> tuple[int, int]:
+        """Both words of its client order id's hash."""
+        return int(self.row[lt.O_CLIENT_LO]), int(self.row[lt.O_CLIENT_HI])
+
+    @property
+    def client_id(self) -> bytes:
+        """Its client order id, b"" when that is not known."""
+        return self.row[lt.O_TEXT :].tobytes()[: int(self.row[lt.O_TEXT_LENGTH])]
+
+    @client_id.setter
+    def client_id(self, text: bytes) -> None:
+        self.row[lt.O_TEXT_LENGTH] = len(text)
+        self.row[lt.O_TEXT :] = np.frombuffer(text.ljust(8 * lt.TEXT_WORDS, b"\0"), np.int64)
+
+    @property
+    def end(self) -> bytes:
+        """OrdStatus (39) once it has ended."""
+        number = int(self.row[lt.O_END])
+        return bytes([number]) if number else b""
 
     @property
     def status(self) -> bytes:
@@ -123,26 +180,71 @@ class Order:
         if not self.budget_units:
             self.qty_lots -= taken_off
         if self.end == FILLED and not self.filled_lots:
-            self.end = CANCELED
+            self.row[lt.O_END] = lt.CANCELED
+
+
+class LiveOrders(Mapping[int, Order]):
+    """The live orders by id."""
+
+    def __init__(self, lives: Lives) -> None:
+        self._lives = lives
+
+    def __getitem__(self, order_id: int) -> Order:
+        order = self._lives.get(order_id)
+        if order is None or order.end:
+            raise KeyError(order_id)
+        return order
+
+    def __iter__(self) -> Iterator[int]:
+        rows = self._lives.rows()
+        ids: list[int] = rows[(rows[:, lt.O_ID] > 0) & (rows[:, lt.O_END] == 0), lt.O_ID].tolist()
+        return iter(ids)
+
+    def __len__(self) -> int:
+        return int(self._lives.book.st[lt.ST_LIVE])
+
+
+class Trade(NamedTuple):
+    """A trade that can still be undone."""
+
+    orders: tuple[Order | None, Order | None]
+    """Taker's and maker's."""
+    price_ticks: int
+    qty_lots: int
+    told: tuple[int, int]
+    """(cause_seq, index) of the latest reports of it."""
+    row: Any
 
 
 class Lives:
-    """The live orders."""
+    """The live orders, and the latest trades."""
 
-    def __init__(self, texts: Texts) -> None:
-        self.orders: dict[int, Order] = {}
-        self.just_ended: dict[int, Order] = {}
-        """Those that ended by the command whose events are followed now: exits may still name them."""
+    def __init__(self, texts: Texts, trade_window: int = schema.TRADE_WINDOW) -> None:
+        self.book = lt.new_book(secrets.randbits(61), trade_window)
+        self.orders = LiveOrders(self)
         self._texts = texts
-        self._by_client: dict[tuple[int, int, int], Order] = {}
+
+    def begin(self, cause_seq: int) -> None:
+        """Make room for an event of a command."""
+        if not lt.has_room(self.book):
+            self.book = lt.with_room(self.book)
+        if cause_seq != self.book.st[lt.ST_CAUSE]:
+            self._act(lt.CAUSE, cause_seq)
+
+    def rows(self) -> npt.NDArray[np.int64]:
+        """Return all rows that were ever used; what is no live order has no id above 0, or an end."""
+        found: npt.NDArray[np.int64] = self.book.orders[1 : int(self.book.st[lt.ST_TOP])]
+        return found
 
     def find(self, account_id: int, client_id_lo: int, client_id_hi: int) -> Order | None:
         """Return the live order of an account that has a client order id."""
-        return self._by_client.get((account_id, client_id_lo, client_id_hi))
+        if not (client_id_lo or client_id_hi):
+            return None
+        return self._order(self._act(lt.FIND_CLIENT, account_id, client_id_lo, client_id_hi))
 
     def get(self, order_id: int) -> Order | None:
         """Return a live order, or one that ended by the command at hand."""
-        return self.orders.get(order_id) or self.just_ended.get(order_id)
+        return self._order(self._act(lt.FIND, order_id)) if order_id > 0 else None
 
     def named(self, account_id: int, order_id: int, text: bytes) -> Order | None:
         """Return the live order of an account that a client names by its client order id or else the venue's id."""
@@ -150,16 +252,18 @@ class Lives:
         order = order or self.orders.get(order_id)
         return order if order is not None and order.account_id == account_id else None
 
-    def of_account(self, account_id: int, session_id: int, instrument_id: int, side: int) -> Iterable[Order]:
+    def of_account(self, account_id: int, session_id: int, instrument_id: int, side: int) -> list[Order]:
         """Return the live orders of an account (0: of a session), an instrument (0: all) and a side, as entered."""
-        chosen = [
-            order
-            for order in self.orders.values()
-            if (order.account_id == account_id if account_id else order.session_id == session_id)
-            and instrument_id in {0, order.instrument_id}
-            and side in {Side.BOTH, order.side}
-        ]
-        return sorted(chosen, key=lambda order: (order.entry_seq, order.order_id))
+        rows = self.rows()
+        chosen = (rows[:, lt.O_ID] > 0) & (rows[:, lt.O_END] == 0)
+        chosen &= rows[:, lt.O_ACCOUNT] == account_id if account_id else rows[:, lt.O_SESSION] == session_id
+        if instrument_id:
+            chosen &= rows[:, lt.O_INSTRUMENT] == instrument_id
+        if side != Side.BOTH:
+            chosen &= rows[:, lt.O_SIDE] == side
+        slots = np.flatnonzero(chosen)
+        as_entered = np.lexsort((rows[slots, lt.O_ID], rows[slots, lt.O_ENTRY_SEQ]))
+        return [Order(slot + 1, rows[slot]) for slot in slots[as_entered].tolist()]
 
     def text(self, seq: int, field: str) -> bytes:
         """Return a text of a command's cold row, b"" when there is none."""
@@ -168,32 +272,9 @@ class Lives:
 
     def enter(self, event: Event, client_id: bytes) -> Order:
         """Take an order that is accepted, or in an image."""
-        is_image = event.kind == EventKind.ORDER_IMAGE
-        is_budget = event.order_type == OrderType.MARKET and event.qty_lots == 0
-        order = Order(
-            order_id=event.order_id,
-            session_id=event.session_id,
-            account_id=event.account_id,
-            instrument_id=event.instrument_id,
-            side=event.side,
-            order_type=event.order_type,
-            entered_type=event.order_type,
-            time_in_force=event.time_in_force,
-            entered_time_in_force=event.time_in_force,
-            self_trade=event.self_trade,
-            flags=event.flags & schema.ORDER_FLAGS,
-            client_hash=event.client_hash,
-            client_id=client_id,
-            entry_seq=event.origin_seq if is_image else event.cause_seq,
-            qty_lots=event.qty_lots,
-            leaves_lots=event.leaves_lots,
-            price_ticks=event.price_ticks,
-            budget_units=event.amount_units if is_budget else 0,
-            is_told=is_image,
-        )
-        self.orders[order.order_id] = order
-        if any(order.client_hash):
-            self._by_client[order.account_id, *order.client_hash] = order
+        order = self._order(self._act(lt.ENTER, event=event.words))
+        assert order is not None
+        order.client_id = client_id
         return order
 
     def adopt(self, event: Event, tick_lot_units: int) -> None:
@@ -231,14 +312,37 @@ class Lives:
 
     def rename(self, order: Order, client_hash: tuple[int, int], client_id: bytes) -> None:
         """Give an order another client order id."""
-        self._by_client.pop((order.account_id, *order.client_hash), None)
-        order.client_hash, order.client_id = client_hash, client_id
-        self._by_client[order.account_id, *client_hash] = order
+        self._act(lt.RENAME, order.slot, *client_hash)
+        order.client_id = client_id
 
     def finish(self, order: Order, end: bytes) -> None:
         """Take an order that has ended."""
-        order.end, order.leaves_lots = end, 0
-        self.just_ended[order.order_id] = order
-        del self.orders[order.order_id]
-        if any(order.client_hash):
-            self._by_client.pop((order.account_id, *order.client_hash), None)
+        self._act(lt.FINISH, order.slot, end[0])
+
+    # Trades -----------------------------------------------------------------------------------------------------------
+
+    def trade(self, event: Event, taker: Order | None, maker: Order | None) -> None:
+        """Remember a trade."""
+        slots = [0 if order is None else order.slot for order in (taker, maker)]
+        self._act(lt.TRADE, *slots, event=event.words)
+
+    def traded(self, trade_id: int) -> Trade | None:
+        """Return a trade that can still be undone."""
+        trades, st = self.book.trades, self.book.st
+        found = np.flatnonzero(trades[: min(int(st[lt.ST_TRADES]), len(trades)), lt.T_ID] == trade_id)
+        if not len(found):
+            return None
+        row = trades[found[-1]]
+        taker, maker, price_ticks, qty_lots, seq, index = row[lt.T_TAKER : lt.T_INDEX + 1].tolist()
+        return Trade((self._order(taker), self._order(maker)), price_ticks, qty_lots, (seq, index), row)
+
+    def retrade(self, trade: Trade, event: Event, price_ticks: int, qty_lots: int) -> None:
+        """Note what a trade was changed to, and by which event."""
+        trade.row[lt.T_PRICE], trade.row[lt.T_QTY] = price_ticks, qty_lots
+        trade.row[lt.T_SEQ], trade.row[lt.T_INDEX] = event.cause_seq, event.index
+
+    def _order(self, slot: int) -> Order | None:
+        return Order(slot, self.book.orders[slot]) if slot else None
+
+    def _act(self, what: int, a: int = 0, b: int = 0, c: int = 0, *, event: npt.NDArray[np.int64] = _NO_EVENT) -> int:
+        return int(lt.act(self.book, what, a, b, c, event))

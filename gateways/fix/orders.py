@@ -16,7 +16,7 @@ instead of a shared 583.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -129,10 +129,12 @@ def _terms(fields: Fields, context: Mapping, order_type: OrderType) -> build.Ter
     }
 
 
-def _new(_: Inbound, fields: Fields, context: Mapping) -> Commands:
-    """Return the command of a NewOrderSingle."""
-    terms.client_id(fields, 11)  # first: without it the answer could name no order
+def _new(message: Inbound, fields: Fields, context: Mapping) -> Commands:
+    """Return the command of a NewOrderSingle; one that may be a resend (97=Y) and lives already asks for its status."""
+    client_id = terms.client_id(fields, 11)  # first: without it the answer could name no order
     account, instrument, side = context.account(fields), context.instrument(fields), terms.side_of(fields)
+    if message.poss_resend and context.find(account, *build.client_id_hash(client_id)) is not None:
+        return _status(replace(message, msg_type="H"), fields, context)
     order_type = terms.order_type_of(fields)
     terms.refuse_misplaced(fields, order_type)
     more = _terms(fields, context, order_type)

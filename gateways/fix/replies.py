@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from gateways.fix.lives import Event, Lives
     from gateways.fix.teller import Teller
 
+MASS_STATUS_MAX: Final = 4_096
+"""Orders that one AF is answered about."""
 _UNKNOWN_ORDER: Final = 5
 _STATUS: Final = b"I"
 _MSG_TYPES: Final = {type_number(text): text for text in ("D", "E", "F", "G", "q", "H", "AF")}
@@ -140,7 +142,11 @@ class Replies:
 
     def _answer_mass_status(self, event: Event, request: bytes) -> None:
         scope = event.account_id, event.session_id, event.instrument_id, event.side
-        orders = list(self._lives.of_account(*scope))
+        orders = self._lives.of_account(*scope)
+        if len(orders) > MASS_STATUS_MAX:
+            more = ((584, request), (911, b"0"), (912, b"Y"))
+            self._tell_unknown(event, b"", more, f"More than {MASS_STATUS_MAX} live orders: ask for one security")
+            return
         for part, order in enumerate(orders):
             last = b"Y" if part == len(orders) - 1 else b"N"
             more = ((584, request), (911, b"%d" % len(orders)), (912, last))
@@ -148,7 +154,7 @@ class Replies:
         if not orders:
             self._tell_unknown(event, b"", ((584, request), (911, b"0"), (912, b"Y")))
 
-    def _tell_unknown(self, event: Event, client_id: bytes, more: tuple[Field, ...]) -> None:
+    def _tell_unknown(self, event: Event, client_id: bytes, more: tuple[Field, ...], text: str = "") -> None:
         fields = answers.rejected_order(
             (event.cause_seq, event.index, 0),
             event.time_ns,
@@ -156,7 +162,7 @@ class Replies:
             self._teller.symbol(event),
             _side(event),
             _UNKNOWN_ORDER,
-            "Unknown order" if client_id else "No live orders",
+            text or ("Unknown order" if client_id else "No live orders"),
             exec_type=_STATUS,
             more=more,
         )

@@ -13,11 +13,11 @@ trades followed, at most the latest TRADE_WINDOW.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from gateways.fix import live_table as lt
 from gateways.fix.answers import Fill, Report, exec_id
 from gateways.fix.lives import CANCELED, EXPIRED, FILLED, Columns, Event, Lives, Order
 from gateways.fix.reasons import CANCELED as CANCEL_TEXTS
@@ -38,6 +38,8 @@ from kk99.schema import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
 
+    import numpy.typing as npt
+
     from gateways.fix.listing import Listing
     from gateways.fix.lives import Texts
     from kk99.batch import Events
@@ -47,30 +49,22 @@ _MARKET_OPTION: Final = 8
 _PARTIAL_DECLINE: Final = 5
 
 
-@dataclass(slots=True)
-class _Trade:
-    """A trade that can still be undone."""
-
-    orders: tuple[Order | None, Order | None]
-    """Taker's and maker's."""
-    price_ticks: int
-    qty_lots: int
-    exec_ids: tuple[bytes, bytes]
-    """Of the latest reports of it."""
-
-
 class Reports:
     """Follows all orders of the venue; reports those of the sessions wanted (None: of all)."""
 
-    def __init__(self, listing: Listing, texts: Texts, sessions: Container[str] | None = None) -> None:
+    def __init__(
+        self,
+        listing: Listing,
+        texts: Texts,
+        sessions: Container[str] | None = None,
+        *,
+        trade_window: int = TRADE_WINDOW,
+        teller: Teller | None = None,
+    ) -> None:
         self.listing = listing
-        self.lives = Lives(texts)
-        self.teller = Teller(listing, sessions)
+        self.lives = Lives(texts, trade_window)
+        self.teller = teller or Teller(listing, sessions)
         replies = Replies(self.lives, self.teller)
-        self._trades: dict[int, _Trade] = {}
-        self._cause = self._accepted = 0
-        self._has_traded = False
-        self._replaced: tuple[Order, bytes] | None = None
         self._followed: dict[int, Callable[[Event], None]] = {
             EventKind.ORDER_IMAGE: self._on_image,
             EventKind.ORDER_ACCEPTED: self._on_accepted,
@@ -88,6 +82,8 @@ class Reports:
             EventKind.MASS_CANCEL_ACCEPTED: replies.mass_cancel,
             EventKind.MESSAGE_NOTED: replies.noted,
         }
+        self.kinds = frozenset(self._followed)
+        """Kinds of events that are followed."""
         self._kinds = np.array(sorted(self._followed))
 
     def follow(self, events: Events) -> list[Report]:
@@ -97,12 +93,19 @@ class Reports:
         rows = events.rows[np.isin(events.rows["kind"], self._kinds)]
         columns = Columns(rows)
         for at in range(len(rows)):
-            event = Event(columns, at)
-            if event.cause_seq != self._cause:
-                self._cause, self._accepted, self._has_traded = event.cause_seq, 0, False
-                self.lives.just_ended.clear()
-            self._followed[event.kind](event)
+            self.take(Event(columns, at))
         return self.teller.made
+
+    def take(self, event: Event) -> None:
+        """Take one event of the kinds that are followed; what it causes is added to what was made."""
+        self.lives.begin(event.cause_seq)
+        self._followed[event.kind](event)
+
+    @property
+    def _st(self) -> npt.NDArray[np.int64]:
+        """What is to be remembered between the events of one command."""
+        state: npt.NDArray[np.int64] = self.lives.book.st
+        return state
 
     def find(self, account_id: int, client_id_lo: int, client_id_hi: int) -> Order | None:
         """Return the live order of an account that has a client order id, as `orders.Mapping` wants it."""
@@ -116,11 +119,12 @@ class Reports:
 
     def _on_accepted(self, event: Event) -> None:
         """Take a new order; one whose terms or session stand in the ORDER_DETAILS that follows is told of then."""
-        is_own = event.command_kind == CommandKind.ORDER_NEW and not self._has_traded
+        st = self._st
+        is_own = event.command_kind == CommandKind.ORDER_NEW and not st[lt.ST_HAS_TRADED]
         text = b""
         if is_own and any(event.client_hash):
-            text = self.lives.text(event.cause_seq, "original_client_id" if self._accepted else "client_id")
-        self._accepted += is_own
+            text = self.lives.text(event.cause_seq, "original_client_id" if st[lt.ST_ACCEPTED] else "client_id")
+        st[lt.ST_ACCEPTED] += is_own
         order = self.lives.enter(event, text)
         is_plain = order.order_type in {OrderType.MARKET, OrderType.LIMIT} and order.time_in_force != TimeInForce.GTD
         if is_own and is_plain:
@@ -130,8 +134,8 @@ class Reports:
         order = self.lives.detail(event)
         if order is not None and not order.is_told:
             self._tell_accepted(event, order)
-        elif self._replaced is not None and self._replaced[0] is order:
-            self._tell_replaced(event, *self._replaced)
+        elif order is not None and self._st[lt.ST_REPLACED] == order.slot:
+            self._tell_replaced(event, order, self._old_id())
 
     def _tell_accepted(self, event: Event, order: Order) -> None:
         order.is_told = True
@@ -146,15 +150,25 @@ class Reports:
             self.lives.rename(order, event.client_hash, self.lives.text(event.cause_seq, "client_id"))
         self.lives.change(order, event)
         if order.is_dormant and not event.flags & Flag.PRIORITY_KEPT:
-            self._replaced = order, old  # its new trigger stands in the ORDER_DETAILS that follows
+            self._remember_old(order, old)  # its new trigger stands in the ORDER_DETAILS that follows
         else:
             self._tell_replaced(event, order, old)
 
     def _tell_replaced(self, event: Event, order: Order, old: bytes) -> None:
-        self._replaced = None
+        self._st[lt.ST_REPLACED] = 0
         self.teller.tell(event, order, b"5", original_client_id=old)
         if event.session_id != order.session_id:
             self.teller.tell(event, order, b"5", original_client_id=old, session_id=event.session_id, part=1)
+
+    def _remember_old(self, order: Order, text: bytes) -> None:
+        st = self._st
+        st[lt.ST_REPLACED], st[lt.ST_OLD_LENGTH] = order.slot, len(text)
+        padded = np.frombuffer(text.ljust(8 * lt.TEXT_WORDS, b"\0"), np.int64)
+        st[lt.ST_OLD : lt.ST_OLD + lt.TEXT_WORDS] = padded
+
+    def _old_id(self) -> bytes:
+        st = self._st
+        return st[lt.ST_OLD : lt.ST_OLD + lt.TEXT_WORDS].tobytes()[: int(st[lt.ST_OLD_LENGTH])]
 
     def _on_restated(self, event: Event) -> None:
         order = self.lives.get(event.order_id)
@@ -207,15 +221,12 @@ class Reports:
     # Trades -----------------------------------------------------------------------------------------------------------
 
     def _on_trade(self, event: Event) -> None:
-        self._has_traded = self._has_traded or event.command_kind == CommandKind.ORDER_NEW
+        if event.command_kind == CommandKind.ORDER_NEW:
+            self._st[lt.ST_HAS_TRADED] = 1
         ids, leaves = (event.order_id, event.contra_order_id), (event.leaves_lots, event.contra_leaves_lots)
         fees = event.fee_units, event.contra_fee_units
         orders = self.lives.orders.get(ids[0]), self.lives.orders.get(ids[1])
-        identities = [(event.cause_seq, event.index, part) for part in (0, 1)]
-        if len(self._trades) == TRADE_WINDOW:
-            del self._trades[next(iter(self._trades))]
-        exec_ids = exec_id(identities[0]), exec_id(identities[1])
-        self._trades[event.trade_id] = _Trade(orders, event.price_ticks, event.qty_lots, exec_ids)
+        self.lives.trade(event, *orders)
         for part, order in enumerate(orders):
             if order is None:
                 continue
@@ -228,13 +239,12 @@ class Reports:
 
     def _on_undone(self, event: Event) -> None:
         """Report a bust or a correction to both sides."""
-        trade = self._trades.get(event.trade_id)
+        trade = self.lives.traded(event.trade_id)
         if trade is None:
             return
         is_bust = event.kind == EventKind.TRADE_BUSTED
         price_ticks, qty_lots = (0, 0) if is_bust else (event.price_ticks, event.qty_lots)
         fees = event.fee_units, event.contra_fee_units
-        made = (exec_id((event.cause_seq, event.index, 0)), exec_id((event.cause_seq, event.index, 1)))
         for part, order in enumerate(trade.orders):
             if order is None:
                 continue
@@ -245,7 +255,7 @@ class Reports:
                 fees[part],
                 event.trade_id,
                 is_taker=part == 0,
-                replaces=trade.exec_ids[part],
+                replaces=exec_id((*trade.told, part)),
             )
             self.teller.tell(event, order, b"H" if is_bust else b"G", fill=told, part=part)
-        trade.price_ticks, trade.qty_lots, trade.exec_ids = price_ticks, qty_lots, made
+        self.lives.retrade(trade, event, price_ticks, qty_lots)

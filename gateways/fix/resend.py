@@ -13,11 +13,11 @@ from gateways.fix.index import ADMIN, Place
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateways.fix.answers import Report
     from gateways.fix.index import Sent
     from gateways.fix.line import Line
+    from gateways.fix.parcels import Parcel
 
-    Read = Callable[[Line, Place, Place, int, Callable[[list[Report]], None]], None]
+    Read = Callable[[Line, Place, Place, int, Callable[[Parcel], None]], None]
 
 CHUNK: Final = 256
 """Numbers looked at in one step."""
@@ -35,7 +35,7 @@ class Resending:
         self._read = read
         self._gap_from = 0
         self._is_reading = False
-        self._found: dict[Place, Report | None] = {}
+        self._found: dict[Place, tuple[str, bytes] | None] = {}
         """What was read; None: it is not stored any more."""
 
     @property
@@ -58,7 +58,7 @@ class Resending:
                 self._gap_from = self._gap_from or number
                 continue
             made += self._close_gap(number, now_ns)
-            made += self._line.again(sent, report, now_ns)
+            made += self._line.again(sent, *report, now_ns)
         self._next = end
         if end > self._last:
             made += self._close_gap(end, now_ns)
@@ -68,8 +68,9 @@ class Resending:
         first, self._gap_from = self._gap_from, 0
         return self._line.gap_fill(first, number - 1, now_ns) if first else b""
 
-    def _report(self, place: Place) -> Report | None:
-        return self._line.recent(place) or self._found.get(place)
+    def _report(self, place: Place) -> tuple[str, bytes] | None:
+        """Return MsgType and body of what was sent."""
+        return self._line.owed.recent(place) or self._found.get(place)
 
     def _has_to_read(self, chunk: list[Sent]) -> bool:
         """Begin to read what is neither in memory nor was read before; whether there is such."""
@@ -81,9 +82,10 @@ class Resending:
         wanted = [sent.place for sent in found if sent is not None and not self._is_known(sent.place)]
         self._is_reading = True
 
-        def take(reports: list[Report]) -> None:
+        def take(found: Parcel) -> None:
             self._found = dict.fromkeys(wanted)
-            self._found.update((Place(*report.identity), report) for report in reports)
+            for at in range(found.count):
+                self._found[found.place(at)] = found.msg_type(at), found.body(at)
             self._is_reading = False
 
         first = min(wanted)
@@ -91,4 +93,4 @@ class Resending:
         return True
 
     def _is_known(self, place: Place) -> bool:
-        return place == ADMIN or place in self._found or self._line.recent(place) is not None
+        return place == ADMIN or place in self._found or self._line.owed.recent(place) is not None

@@ -54,7 +54,7 @@ class Session:
         self._logon: Inbound | None = None
         self._deadline_ns = now_ns + limits.logon_ns
         self._heartbeat_ns = 0
-        self._last_in_ns = self._last_out_ns = now_ns
+        self.last_in_ns = self.last_out_ns = now_ns
         self._test_ns = 0
         """When a TestRequest was sent that nothing has come after; 0: none."""
         self._gap = Gap(limits.queue_messages, limits.queue_bytes)
@@ -83,7 +83,7 @@ class Session:
             return NEVER
         if self._state is not State.ACTIVE:
             return self._deadline_ns
-        due_ns = min(self._last_out_ns + self._heartbeat_ns, (self._test_ns or self._last_in_ns) + self._patience_ns)
+        due_ns = min(self.last_out_ns + self._heartbeat_ns, (self._test_ns or self.last_in_ns) + self._patience_ns)
         return min(due_ns, self._gap.since_ns + self._limits.resend_ns) if self._gap.end else due_ns
 
     @property
@@ -102,7 +102,7 @@ class Session:
             return []
         if message.status >= Status.JUNK:  # FIX: ignore it; but a stranger who talks garbage is no FIX client
             return [] if self._is_open() else self._end("garbled message before a Logon")
-        self._last_in_ns = now_ns
+        self.last_in_ns = now_ns
         self._test_ns = 0
         if not self._is_open():
             return self._first(message)
@@ -130,7 +130,7 @@ class Session:
         if wrong:
             return self._fatal(wrong, now_ns)
         self._state = State.ACTIVE
-        self._last_in_ns = now_ns
+        self.last_in_ns = now_ns
         expected = logon.number(789)
         actions: list[Action] = [OpenEpoch()] if reset else []
         if logon.seq == next_in:
@@ -151,12 +151,12 @@ class Session:
         """Note that the next so many numbers were plain messages, which the caller has delivered itself."""
         assert self.plain_from
         self.next_in += count
-        self._last_in_ns = now_ns
+        self.last_in_ns = now_ns
         self._test_ns = 0
 
     def sent(self, now_ns: int) -> None:
         """Note that the caller sent something of its own."""
-        self._last_out_ns = now_ns
+        self.last_out_ns = now_ns
 
     def logout(self, text: str, now_ns: int) -> list[Action]:
         """Begin to end the session from our side."""
@@ -177,10 +177,10 @@ class Session:
         if self._test_ns and now_ns >= self._test_ns + self._patience_ns:
             return self._end("no answer to TestRequest")
         actions: list[Action] = []
-        if not self._test_ns and now_ns >= self._last_in_ns + self._patience_ns:
+        if not self._test_ns and now_ns >= self.last_in_ns + self._patience_ns:
             self._test_ns = now_ns
             actions += self._send("1", now_ns, (112, f"TEST-{now_ns}"))
-        elif now_ns >= self._last_out_ns + self._heartbeat_ns:
+        elif now_ns >= self.last_out_ns + self._heartbeat_ns:
             actions += self._send("0", now_ns)
         return actions
 
@@ -257,7 +257,7 @@ class Session:
     def _advance(self, action: Action, last: int) -> list[Action]:
         """Note that numbers up to one are taken, by an action."""
         self.next_in = last + 1
-        self._gap.since_ns = max(self._gap.since_ns, self._last_in_ns)
+        self._gap.since_ns = max(self._gap.since_ns, self.last_in_ns)
         return [action]
 
     def _take(self, message: Inbound, _now_ns: int, _next_out: int) -> list[Action]:
@@ -343,7 +343,7 @@ class Session:
         return self._answer(Send(msg_type, fields), now_ns)
 
     def _answer(self, action: Action, now_ns: int) -> list[Action]:
-        self._last_out_ns = now_ns
+        self.last_out_ns = now_ns
         return [action]
 
     def _fatal(self, text: str, now_ns: int) -> list[Action]:

@@ -1,18 +1,13 @@
-"""The gateway's settings: where it listens, its bounds, and every FIX session with its accounts and its credential.
+"""The gateway's settings from its file, and those of each FIX session from its identity in the journal.
 
-Invariants: every setting has a default or is required, and bounds; an unknown key, a wrong type or a value out of
-bounds is refused with an `InputError` that names the file and the key; a password is only ever kept as its scrypt hash.
+Invariants: every setting has a default and bounds; an unknown key, a wrong type or a value out of bounds is refused
+with an `InputError` that names the file and the key; who may log on is no setting of the file but the venue's to say.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import dataclasses
-import hashlib
-import hmac
 import ipaddress
-import os
 import re
 import tomllib
 from dataclasses import dataclass
@@ -23,16 +18,20 @@ from gateways.fix.states import SECOND_NS, Limits
 from kk99.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 ENGINE_SESSION_PREFIX: Final = "fix/"
-_COMP_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,27}")
-"""What fits, after the prefix, into the name of an engine session, and into the name of a file."""
-_SCRYPT_COST: Final = 1 << 14
-_SCRYPT_COST_MAX: Final = 1 << 17
-_SCRYPT_BLOCK: Final = 8
-_SALT_BYTES: Final = 16
-_HASH_BYTES: Final = 32
+IDENTITY_KIND: Final = "fix_session"
+BLOCKED: Final = "BLOCKED"
+_COMP_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,28}")
+TRADING: Final = "trading"
+MARKET_DATA: Final = "market_data"
+DROP_COPY: Final = "drop_copy"
+ADMIN: Final = "admin"
+_REQUESTS: Final = {8013: ("cancel_on_disconnect", "Y"), 8014: ("newer_tags", "Y"), 8015: ("microseconds", "6")}
+LOGON_REQUESTS: Final = tuple(_REQUESTS)
+"""What a Logon may ask for, whatever the identity says: cancel on disconnect, newer tags, decimal places of times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +40,47 @@ class SessionSettings:
 
     comp_id: str
     """Its SenderCompID."""
-    password: str
-    """Hash of its Password (554), as `kk99 gateway password` makes it."""
+    credential: str
+    """argon2id hash of its Password (554); "": its certificate is enough."""
     accounts: tuple[str, ...]
-    """Accounts it trades for; the first is meant when a message names none."""
+    """Accounts it acts for; with one alone a message need not name it."""
+    role: str = TRADING
+    is_blocked: bool = False
     username: str = ""
     """Its Username (553); by default it need not send one, or its SenderCompID."""
     venue_comp_id: str = ""
     """The TargetCompID that it uses; by default the gateway's."""
     addresses: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
     """Networks that it may come from."""
+    certificates: tuple[str, ...] = ()
+    """SHA-256 of the TLS certificates of which it must show one; none: it need not."""
+    cancel_on_disconnect: bool = False
+    """Whether all its orders are canceled when its connection ends."""
+    messages_per_s: int = 0
+    """Application messages it may send in the long run; 0: no limit."""
+    messages_burst: int = 1
     newer_tags: bool = False
     """Whether it gets, and may send, tags that are newer than FIX 4.4."""
     microseconds: bool = False
     """Whether its timestamps have microseconds instead of milliseconds."""
-    cancel_on_disconnect: bool = False
-    """Whether all its orders are canceled when its connection ends."""
+
+    @classmethod
+    def of(cls, identity: Mapping[str, Any]) -> SessionSettings:
+        """Return what the document of an identity, as the journal has it, says."""
+        flags = ("cancel_on_disconnect", "newer_tags", "microseconds")
+        lists = ("accounts", "addresses", "certificates")
+        same = ("credential", "role", "username", "venue_comp_id", "messages_per_s", "messages_burst")
+        values: dict[str, Any] = {name: identity[name] for name in same}
+        values |= {name: bool(identity[name]) for name in flags} | {name: tuple(identity[name]) for name in lists}
+        return cls(comp_id=identity["name"], is_blocked=identity["state"] == BLOCKED, **values)
+
+    def identity(self) -> dict[str, Any]:
+        """Return the fields of the identity that says this."""
+        fields = dataclasses.asdict(self)
+        name, is_blocked = fields.pop("comp_id"), fields.pop("is_blocked")
+        state = BLOCKED if is_blocked else "ACTIVE"
+        flags = {key: int(value) if isinstance(value, bool) else value for key, value in fields.items()}
+        return {"name": name, "kind": IDENTITY_KIND, "state": state, **flags}
 
     @property
     def engine_session(self) -> str:
@@ -69,24 +93,58 @@ class SessionSettings:
         mapped = getattr(found, "ipv4_mapped", None)
         return any((mapped or found) in ipaddress.ip_network(network) for network in self.addresses)
 
+    def as_asked(self, requests: Mapping[int, str]) -> SessionSettings:
+        """Return what holds for a connection whose Logon asks for these, by tag: see `LOGON_REQUESTS`."""
+        changes: dict[str, Any] = {
+            name: requests[tag] == yes for tag, (name, yes) in _REQUESTS.items() if tag in requests
+        }
+        return dataclasses.replace(self, **changes)
+
+    def in_force(self, new: SessionSettings) -> SessionSettings:
+        """Return what holds for a connection that is there when the session gets other settings.
+
+        What it may do changes at once; by which names and in which form the two sides speak, with the next Logon.
+        """
+        changed = ("accounts", "role", "is_blocked", "cancel_on_disconnect", "messages_per_s", "messages_burst")
+        return dataclasses.replace(self, **{name: getattr(new, name) for name in changed})
+
+
+class EngineSessions:
+    """The names of all engine sessions that FIX sessions are bound to."""
+
+    def __contains__(self, name: object) -> bool:
+        """Whether the name is one of them."""
+        return isinstance(name, str) and name.startswith(ENGINE_SESSION_PREFIX)
+
 
 @dataclass(frozen=True, slots=True)
 class FixSettings:
-    """The table [fix], and its sessions."""
+    """The table [fix]."""
 
     listen: str = "127.0.0.1:9878"
-    """host:port; there is no encryption here: a private network, or a TLS proxy in front."""
+    """host:port."""
     comp_id: str = "KK99"
     """Our SenderCompID."""
+    tls_certificate: str = ""
+    """PEM file of our certificate and those that lead to it; "": no TLS."""
+    tls_key: str = ""
+    """PEM file of its key; "": it is in the same file."""
+    tls_client_ca: str = ""
+    """PEM file of those who sign certificates of counterparties, or of these themselves; "": none are asked for."""
+    tls_client_required: bool = False
+    """Whether every counterparty must show one."""
     accuracy_s: float = 120.0
+    """How far SendingTime (52) may be from the venue's clock."""
     logon_s: float = 10.0
+    """Within this a connection must have logged on."""
     message_bytes: int = MESSAGE_BYTES_DEFAULT
     """A longer message is garbled."""
     output_bytes: int = 8 << 20
-    """What may wait for a counterparty that does not read; beyond it its connection is closed."""
+    """What may wait for a counterparty that does not read."""
     connections_max: int = 1_024
+    """Further connections are closed at once."""
     connections_per_address: int = 64
-    sessions: tuple[SessionSettings, ...] = ()
+    """The same, of one address."""
 
     @property
     def host(self) -> str:
@@ -122,73 +180,19 @@ def load(path: Path) -> FixSettings:
         raise InputError(f"{path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not TOML: {error}") from error
-    if unknown := sorted(set(document) - {"fix", "sessions"}):
-        raise InputError(f"{path}: unknown key {unknown[0]!r}; here are [fix] and [[sessions]]")
-    table, rows = document.get("fix", {}), document.get("sessions", [])
-    if not isinstance(table, dict) or not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise InputError(f"{path}: [fix] is a table, [[sessions]] are tables")
+    if "sessions" in document:
+        raise InputError(f"{path}: [[sessions]]: sessions are the venue's to say now: `kk99 fix sessions add`")
+    if unknown := sorted(set(document) - {"fix"}):
+        raise InputError(f"{path}: unknown key {unknown[0]!r}; here is [fix]")
+    table = document.get("fix", {})
+    if not isinstance(table, dict):
+        raise InputError(f"{path}: [fix] is a table")
     try:
-        sessions = tuple(_session(row, number) for number, row in enumerate(rows, 1))
-        settings = FixSettings(**_checked(FixSettings, table, {"sessions"}, "[fix]"), sessions=sessions)
+        settings = FixSettings(**_checked(table))
         _check(settings)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     return settings
-
-
-def hash_password(password: str) -> str:
-    """Return what the settings keep of a password."""
-    salt = os.urandom(_SALT_BYTES)
-    key = _scrypt(password, salt, _SCRYPT_COST)
-    return "$".join(("scrypt", str(_SCRYPT_COST), *(base64.b64encode(part).decode() for part in (salt, key))))
-
-
-def is_password(password: str, kept: str) -> bool:
-    """Return whether a password is the one that a hash was made of; takes some tens of milliseconds, always."""
-    cost, salt, key = _hash_parts(kept)
-    return hmac.compare_digest(_scrypt(password, salt, cost), key)
-
-
-def _scrypt(password: str, salt: bytes, cost: int) -> bytes:
-    memory = 256 * _SCRYPT_BLOCK * cost
-    return hashlib.scrypt(
-        password.encode(errors="replace"), salt=salt, n=cost, r=_SCRYPT_BLOCK, p=1, maxmem=memory, dklen=_HASH_BYTES
-    )
-
-
-def _hash_parts(kept: str) -> tuple[int, bytes, bytes]:
-    """Return cost, salt and key of a hash, or raise `InputError`."""
-    parts = kept.split("$")
-    try:
-        name, cost_text, salt_text, key_text = parts
-        cost, salt, key = int(cost_text), base64.b64decode(salt_text, validate=True), base64.b64decode(key_text)
-    except (ValueError, binascii.Error) as error:
-        raise InputError("a password is kept as `kk99 gateway password` prints it") from error
-    if name != "scrypt" or not 2 <= cost <= _SCRYPT_COST_MAX or cost & (cost - 1) or len(key) != _HASH_BYTES:
-        raise InputError("a password is kept as `kk99 gateway password` prints it")
-    return cost, salt, key
-
-
-def _session(row: dict[str, Any], number: int) -> SessionSettings:
-    where = f"[[sessions]] {number}"
-    for key in ("comp_id", "password", "accounts"):
-        if key not in row:
-            raise InputError(f"{where}: {key} is missing")
-    session = SessionSettings(**_checked(SessionSettings, row, set(), where))
-    for comp_id in (session.comp_id, session.venue_comp_id or "x"):
-        if not _COMP_ID.fullmatch(comp_id):
-            raise InputError(
-                f"{where}: {comp_id!r} is no CompID: 1 to 28 of A-Z a-z 0-9 . _ -, a letter or digit first"
-            )
-    if not session.accounts:
-        raise InputError(f"{where}: accounts is empty")
-    _hash_parts(session.password)
-    for network in session.addresses:
-        try:
-            ipaddress.ip_network(network)
-        except ValueError as error:
-            raise InputError(f"{where}: addresses: {error}") from error
-    return session
 
 
 def _check(settings: FixSettings) -> None:
@@ -199,26 +203,26 @@ def _check(settings: FixSettings) -> None:
     if not settings.host or not port.isdecimal() or int(port) > 65_535:
         raise InputError(f"listen = {settings.listen!r}: must be host:port")
     if not _COMP_ID.fullmatch(settings.comp_id):
-        raise InputError(f"comp_id = {settings.comp_id!r}: 1 to 28 of A-Z a-z 0-9 . _ -, a letter or digit first")
-    names = [session.comp_id for session in settings.sessions]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise InputError(f"[[sessions]]: comp_id {twice[0]!r} is there twice")
+        raise InputError(f"comp_id = {settings.comp_id!r}: 1 to 28 of A-Z a-z 0-9 . _ -")
+    for key, needed in (("tls_key", "tls_certificate"), ("tls_client_ca", "tls_certificate")):
+        if getattr(settings, key) and not getattr(settings, needed):
+            raise InputError(f"{key} is set, but not {needed}")
+    if settings.tls_client_required and not settings.tls_client_ca:
+        raise InputError("tls_client_required is set, but not tls_client_ca")
 
 
-def _checked(kind: type[Any], given: dict[str, Any], not_here: set[str], where: str) -> dict[str, Any]:
+def _checked(table: dict[str, Any]) -> dict[str, Any]:
     """Return the values converted to the fields' types."""
-    types = {field.name: str(field.type) for field in dataclasses.fields(kind) if field.name not in not_here}
+    types = {field.name: str(field.type) for field in dataclasses.fields(FixSettings)}
     values: dict[str, Any] = {}
-    for key, value in given.items():
+    for key, value in table.items():
         if key not in types:
-            raise InputError(f"{where}: unknown key {key!r}; known are {', '.join(types)}")
+            raise InputError(f"[fix]: unknown key {key!r}; known are {', '.join(types)}")
         wanted = types[key]
-        if wanted.startswith("tuple") and isinstance(value, list) and all(isinstance(item, str) for item in value):
-            values[key] = tuple(value)
-        elif wanted == "float" and isinstance(value, int | float) and not isinstance(value, bool):
+        if wanted == "float" and isinstance(value, int | float) and not isinstance(value, bool):
             values[key] = float(value)
         elif type(value).__name__ == wanted:
             values[key] = value
         else:
-            raise InputError(f"{where}: {key} = {value!r}: must be of type {wanted.replace('tuple[str, ...]', 'list')}")
+            raise InputError(f"[fix]: {key} = {value!r}: must be of type {wanted}")
     return values

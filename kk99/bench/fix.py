@@ -1,7 +1,7 @@
-"""`kk99 bench fix`: what the FIX codec costs a message: one NewOrderSingle read whole, one ExecutionReport written.
+"""`kk99 bench fix`: what the FIX codec costs a message, and what sessions get through the whole gateway.
 
-The session layer, the mapping to commands and the sockets are not in it. Each figure comes with a checksum of what
-was done, so that work left out would show.
+The codec alone: one NewOrderSingle read whole, one ExecutionReport written, each with a checksum of what was done, so
+that work left out would show. The gateway: `fix_venue`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from gateways.fix.write import (
     put_uint,
     put_word,
 )
+from kk99.bench import fix_venue
 from kk99.bench.results import Result
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def run(options: Options) -> list[Result]:
         Result(BENCH, "parse.bytes", parsed.message_bytes, "B"),
         Result(BENCH, "encode_ns", encoded.ns, "ns"),
         Result(BENCH, "encode.bytes", encoded.message_bytes, "B"),
+        *fix_venue.run(options),
     ]
 
 

@@ -9,6 +9,7 @@ and `stamp` number copies. A value that its field can't hold, or two fields of w
 from kk99.build.documents import (
     AccountChanges,
     GroupLevels,
+    IdentityFields,
     InstrumentChanges,
     InstrumentOptions,
     Operator,
@@ -22,6 +23,7 @@ from kk99.build.documents import (
     breaker,
     document,
     fee_schedule,
+    identity,
     instrument,
     instrument_change,
     instrument_state,
@@ -61,6 +63,7 @@ from kk99.build.rows import Ints, batch_of, client_id_hash, cold_row, for_sessio
 __all__ = [
     "AccountChanges",
     "GroupLevels",
+    "IdentityFields",
     "InstrumentChanges",
     "InstrumentOptions",
     "Ints",
@@ -85,6 +88,7 @@ __all__ = [
     "fee_schedule",
     "for_session",
     "group_index",
+    "identity",
     "if_touched",
     "index_price",
     "instrument",

@@ -104,6 +104,24 @@ class GroupLevels(Operator, total=False):
     halt_s: int
 
 
+class IdentityFields(Operator, total=False):
+    """What `identity` takes beside name and kind; actor and reason are required."""
+
+    state: str
+    role: str
+    accounts: Sequence[str]
+    addresses: Sequence[str]
+    username: str
+    credential: str
+    certificates: Sequence[str]
+    venue_comp_id: str
+    cancel_on_disconnect: int
+    messages_per_s: int
+    messages_burst: int
+    newer_tags: int
+    microseconds: int
+
+
 class Rates(TypedDict, total=False):
     """Rates of one tier in millionths; maker and taker are required."""
 
@@ -149,6 +167,11 @@ def breaker(name: str, **thresholds: Unpack[Thresholds]) -> Commands:
 def market_group(name: str, **levels: Unpack[GroupLevels]) -> Commands:
     """Define a market group, or give a known one other levels."""
     return document(CommandKind.MARKET_GROUP_DEFINE, {"name": name, **levels})
+
+
+def identity(name: str, kind: str, **fields: Unpack[IdentityFields]) -> Commands:
+    """Define an identity, or give a known one another document; what is left out has the default of the reference."""
+    return document(CommandKind.IDENTITY_DEFINE, {"name": name, "kind": kind, **fields})
 
 
 def instrument(

@@ -41,6 +41,7 @@ DOCUMENT_EVENTS: Final = (
     EventKind.TRADING_SCHEDULE_DEFINED,
     EventKind.BREAKER_DEFINED,
     EventKind.MARKET_GROUP_DEFINED,
+    EventKind.IDENTITY_DEFINED,
     EventKind.INSTRUMENT_STATE_CHANGED,
     EventKind.ACCOUNT_STATE_CHANGED,
     EventKind.REFERENCE_PRICE_CHANGED,
@@ -58,6 +59,7 @@ _NUMBERED: Final = {
     EventKind.TRADING_SCHEDULE_DEFINED: "order_id",
     EventKind.BREAKER_DEFINED: "order_id",
     EventKind.MARKET_GROUP_DEFINED: "order_id",
+    EventKind.IDENTITY_DEFINED: "order_id",
 }
 
 

@@ -134,6 +134,14 @@ class DefineSession:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DefineIdentity:
+    """An identity, new or known, stands as the document says; the kernel knows nothing of it."""
+
+    number: int
+    document: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Operate:
     """The document says who and why; all else is in the row and the kernel's to judge."""
 
@@ -152,5 +160,6 @@ Decision = (
     | DefineAccount
     | ChangeAccount
     | DefineSession
+    | DefineIdentity
     | Operate
 )

@@ -43,7 +43,7 @@ class Directory:
     """Names, instruments, identities and schedules of a venue, from the first document on.
 
     Numbers stay below `ASSETS_MAX`, `SCHEDULES_MAX`, `TRADING_SCHEDULES_MAX`, `INSTRUMENTS_MAX` (those of breakers
-    too), `ACCOUNTS_MAX` (those of groups too), `SESSIONS_MAX` and `MARKET_GROUPS_MAX`.
+    too), `ACCOUNTS_MAX` (those of groups too), `SESSIONS_MAX`, `MARKET_GROUPS_MAX` and `IDENTITIES_MAX`.
     """
 
     def __init__(self) -> None:
@@ -57,6 +57,7 @@ class Directory:
         self._sessions = Register("sessions", EventKind.SESSION_DEFINED, 1, schema.SESSIONS_MAX)
         self._market_groups = Register("market_groups", EventKind.MARKET_GROUP_DEFINED, 1, schema.MARKET_GROUPS_MAX)
         self._breakers = Register("breakers", EventKind.BREAKER_DEFINED, 1, schema.INSTRUMENTS_MAX)
+        self._identities = Register("identities", EventKind.IDENTITY_DEFINED, 1, schema.IDENTITIES_MAX)
         self._groups: dict[str, int] = {}
         self._group_names = Blocks()  # packed
         self._groups_bound = schema.ACCOUNTS_MAX
@@ -83,24 +84,16 @@ class Directory:
         )
 
     def _fee_schedule_define(self, fields: Fields) -> Decision:
-        number = self._schedules.number_of(fields["name"])
-        if number:
-            document = self._schedules.change(number, fields)
-        elif self._schedules.is_full:
+        if self._schedules.refuses(fields["name"]):
             return Reject(RejectCode.CAPACITY_REACHED)
-        else:
-            number, document = self._schedules.add(fields)
+        number, document = self._schedules.put(fields)
         tiers = tuple(entities.TierRates(**rates) for rates in fields["tiers"])
         return to.DefineSchedule(number=number, burn_ppm=fields["burn_ppm"], tiers=tiers, document=document)
 
     def _trading_schedule_define(self, fields: Fields) -> Decision:
-        number = self._trading.number_of(fields["name"])
-        if number:
-            document = self._trading.change(number, fields)
-        elif self._trading.is_full:
+        if self._trading.refuses(fields["name"]):
             return Reject(RejectCode.CAPACITY_REACHED)
-        else:
-            number, document = self._trading.add(fields)
+        number, document = self._trading.put(fields)
         phases = tuple(entities.Phase(**phase) for phase in fields["phases"])
         return to.DefineTradingSchedule(number=number, phases=phases, document=document)
 
@@ -112,11 +105,7 @@ class Directory:
             return Reject(RejectCode.INSTRUMENT_UNKNOWN)
         if (other and other_id in {0, instrument_id}) or (group and not group_number):
             return Reject(RejectCode.REFERENCE_UNKNOWN)
-        number = self._breakers.number_of(name)
-        if number:
-            document = self._breakers.change(number, fields)
-        else:
-            number, document = self._breakers.add(fields)
+        number, document = self._breakers.put(fields)
         return to.DefineBreaker(
             breaker=entities.Breaker(number=number, **fields),
             instrument_id=instrument_id,
@@ -126,13 +115,9 @@ class Directory:
         )
 
     def _market_group_define(self, fields: Fields) -> Decision:
-        number = self._market_groups.number_of(fields["name"])
-        if number:
-            document = self._market_groups.change(number, fields)
-        elif self._market_groups.is_full:
+        if self._market_groups.refuses(fields["name"]):
             return Reject(RejectCode.CAPACITY_REACHED)
-        else:
-            number, document = self._market_groups.add(fields)
+        number, document = self._market_groups.put(fields)
         return to.DefineMarketGroup(number=number, levels=levels_of(fields), halt_s=fields["halt_s"], document=document)
 
     def _instrument_define(self, fields: Fields) -> Decision:
@@ -211,6 +196,14 @@ class Directory:
         number, document = self._sessions.add(fields)
         return to.DefineSession(number=number, document=document)
 
+    def _identity_define(self, fields: Fields) -> Decision:
+        if self._identities.refuses(fields["name"]):
+            return Reject(RejectCode.CAPACITY_REACHED)
+        if not all(self._accounts.number_of(account) for account in fields["accounts"]):
+            return Reject(RejectCode.REFERENCE_UNKNOWN)
+        number, document = self._identities.put(fields)
+        return to.DefineIdentity(number=number, document=document)
+
     def _operate(self, fields: Fields) -> Decision:
         return to.Operate(document=pack(fields))
 
@@ -225,6 +218,7 @@ class Directory:
         CommandKind.TRADING_SCHEDULE_DEFINE: _trading_schedule_define,
         CommandKind.BREAKER_DEFINE: _breaker_define,
         CommandKind.MARKET_GROUP_DEFINE: _market_group_define,
+        CommandKind.IDENTITY_DEFINE: _identity_define,
     }
 
     def _refuse_schedule(self, fields: Fields) -> Reject | None:
@@ -304,6 +298,14 @@ class Directory:
         fields = self._sessions.fields(key)
         return None if fields is None else entities.Session(**fields)
 
+    def identity(self, key: str | int) -> entities.Identity | None:
+        """Return the identity, None if there is none."""
+        fields = self._identities.fields(key)
+        if fields is None:
+            return None
+        lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
+        return entities.Identity(**fields | lists)
+
     def group_number(self, name: str) -> int:
         """Return the number of a group, 0 if no account was ever in it."""
         return self._groups.get(name, 0)
@@ -366,7 +368,7 @@ class Directory:
     def _registers(self) -> tuple[Register, ...]:
         return (
             self._assets, self._schedules, self._trading, self._instruments, self._accounts, self._sessions,
-            self._market_groups, self._breakers,
+            self._market_groups, self._breakers, self._identities,
         )  # fmt: skip
 
 

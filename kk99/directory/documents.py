@@ -13,6 +13,7 @@ import msgpack
 
 from kk99 import schema
 from kk99.directory.fields import DOCUMENTS, PHASE, TIER, Field, FieldType
+from kk99.directory.forms import is_comp_id
 from kk99.schema import CommandKind, RejectCode
 
 Fields = dict[str, Any]
@@ -48,6 +49,7 @@ def parse(kind: CommandKind, document: bytes | memoryview) -> Fields | RejectCod
         fields is None
         or (kind is CommandKind.INSTRUMENT_DEFINE and not is_coherent(fields))
         or (kind is CommandKind.MARKET_GROUP_DEFINE and not _rises(levels_of(fields)))
+        or (kind is CommandKind.IDENTITY_DEFINE and not _is_usable(fields))
     ):
         return RejectCode.DOCUMENT_INVALID
     if kind is not CommandKind.SESSION_DEFINE and not (fields["actor"] and fields["reason"]):
@@ -75,6 +77,14 @@ def _rises(levels: tuple[int, ...]) -> bool:
     return on == sorted(set(on))
 
 
+def _is_usable(identity: Mapping[str, Any]) -> bool:
+    """Whether an identity can be named by FIX, has what it proves itself with, and accounts unless it needs none."""
+    has_proof = identity["credential"] or identity["certificates"]
+    return bool(
+        is_comp_id(identity["name"]) and has_proof and (identity["accounts"] or identity["role"] == "market_data")
+    )
+
+
 def _checked(given: object, table: tuple[Field, ...]) -> Fields | None:
     """Return the fields that the table allows, defaults filled in, or None."""
     if not isinstance(given, dict):
@@ -85,7 +95,7 @@ def _checked(given: object, table: tuple[Field, ...]) -> Fields | None:
             if field.required:
                 return None
             if field.default is not None:
-                fields[field.name] = field.default
+                fields[field.name] = list(field.default) if isinstance(field.default, tuple) else field.default
             continue
         value = given[field.name]
         if not field.accepts(value):

@@ -129,3 +129,23 @@ class Account(Entity):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session(Entity):
     """A session of a gateway or client."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity(Entity):
+    """Who may log on to a gateway, as what, from where, with what, and for which accounts."""
+
+    kind: str
+    state: str
+    role: str
+    accounts: tuple[str, ...]
+    addresses: tuple[str, ...]
+    username: str
+    credential: str
+    certificates: tuple[str, ...]
+    venue_comp_id: str
+    cancel_on_disconnect: int
+    messages_per_s: int
+    messages_burst: int
+    newer_tags: int
+    microseconds: int

@@ -12,16 +12,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from kk99 import schema
+from kk99.directory import forms
 from kk99.schema import CallPurpose, CommandKind, MarketState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 NAME_PATTERN: Final = re.compile(r"[A-Za-z0-9._/-]*")
 NAME_LENGTH_MAX: Final = 32
 ACTOR_LENGTH_MAX: Final = 64
 REASON_LENGTH_MAX: Final = 256
 SCALE_MAX: Final = 18
+IDENTITY_NAME_LENGTH_MAX: Final = 64
+IDENTITY_ACCOUNTS_MAX: Final = 256
+IDENTITY_ADDRESSES_MAX: Final = 64
+IDENTITY_CERTIFICATES_MAX: Final = 4
+MESSAGES_PER_S_MAX: Final = 1_000_000
+THIS_MACHINE: Final = ("127.0.0.0/8", "::1/128")
 
 UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 """Controls, line ends and what turns the writing direction. A fixed set, as Python's own changes with each release of
@@ -46,7 +53,20 @@ class FieldType(enum.Enum):
     TEXT = "text"
     TIERS = "tiers"
     PHASES = "phases"
-    PHASE = "phase"
+    WORD = "word"
+    COMP_ID = "CompID"
+    PASSWORD_HASH = "password hash"  # noqa: S105 - a type's name
+    NAMES = "names"
+    NETWORKS = "networks"
+    DIGESTS = "digests"
+
+
+LIST_ITEMS: Final[Mapping[FieldType, Callable[[str], bool]]] = {
+    FieldType.NAMES: lambda text: 1 <= len(text) <= NAME_LENGTH_MAX and NAME_PATTERN.fullmatch(text) is not None,
+    FieldType.NETWORKS: forms.is_network,
+    FieldType.DIGESTS: forms.is_certificate_digest,
+}
+"""What each text in a list must be; no two may be the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +79,8 @@ class Field:
     high: int
     about: str
     required: bool = True
-    default: int | str | None = None
+    default: int | str | tuple[str, ...] | None = None
+    words: tuple[str, ...] = ()
 
     def accepts(self, value: object) -> bool:
         """Whether the value has the type and lies in the bounds; the fields of a list's maps are not looked at."""
@@ -70,13 +91,23 @@ class Field:
                 return type(value) is str and self._fits(value) and NAME_PATTERN.fullmatch(value) is not None
             case FieldType.TEXT:
                 return type(value) is str and self._fits(value) and UNPRINTABLE.search(value) is None
-            case FieldType.PHASE:
-                return type(value) is str and value in PHASES
+            case FieldType.WORD:
+                return type(value) is str and value in self.words
+            case FieldType.COMP_ID:
+                return type(value) is str and self._fits(value) and (not value or forms.is_comp_id(value))
+            case FieldType.PASSWORD_HASH:
+                return type(value) is str and (not value or forms.is_password_hash(value))
             case FieldType.TIERS | FieldType.PHASES:
                 return type(value) is list and self.low <= len(value) <= self.high
+            case FieldType.NAMES | FieldType.NETWORKS | FieldType.DIGESTS:
+                return type(value) is list and self.low <= len(value) <= self.high and self._lists(value)
 
     def _fits(self, text: str) -> bool:
         return self.low <= len(text) <= self.high
+
+    def _lists(self, items: list[object]) -> bool:
+        is_item = LIST_ITEMS[self.type]
+        return all(type(one) is str and is_item(one) for one in items) and len(set(items)) == len(items)
 
 
 def _integer(name: str, low: int, high: int, about: str, default: int | None = None) -> Field:
@@ -129,7 +160,7 @@ _TRADING_SCHEDULE: Final = Field(
 PHASE: Final[tuple[Field, ...]] = (
     _integer("at_s", 0, 86_399, "second of the day (UTC) at which it begins"),
     _integer("days", 1, 127, "on which days: bit 0 is Monday"),
-    Field("phase", FieldType.PHASE, 4, 12, f"one of {', '.join(PHASES)}"),
+    Field("phase", FieldType.WORD, 4, 12, f"one of {', '.join(PHASES)}", words=tuple(PHASES)),
 )
 """Fields of each map in the `phases` of a trading schedule."""
 
@@ -185,6 +216,62 @@ _TIER_OF_ACCOUNT: Final = _integer("tier", 0, schema.TIERS - 1, "which rates of 
 _GROUP: Final = Field(
     "group", FieldType.NAME, 1, NAME_LENGTH_MAX, "scope of self-trade prevention, by default the owner", required=False
 )
+
+
+def _maybe_empty(name: str, kind: FieldType, high: int, about: str) -> Field:
+    return Field(name, kind, 0, high, about, required=False, default="")
+
+
+def _word(name: str, words: tuple[str, ...], about: str, default: str | None = None) -> Field:
+    low, high = min(len(word) for word in words), max(len(word) for word in words)
+    return Field(name, FieldType.WORD, low, high, about, required=default is None, default=default, words=words)
+
+
+def _list(name: str, kind: FieldType, high: int, about: str, default: tuple[str, ...] = ()) -> Field:
+    return Field(name, kind, 0, high, about, required=False, default=default)
+
+
+IDENTITY: Final[tuple[Field, ...]] = (
+    Field(
+        "name",
+        FieldType.TEXT,
+        1,
+        IDENTITY_NAME_LENGTH_MAX,
+        "a known one takes the new document; of a FIX session its SenderCompID: up to 28 of A-Z a-z 0-9 . _ -",
+    ),
+    _word("kind", ("fix_session",), "what logs on"),
+    _word("state", ("ACTIVE", "BLOCKED"), "ACTIVE, or BLOCKED: it is logged out at once, and refused", "ACTIVE"),
+    _word(
+        "role",
+        ("trading", "market_data", "drop_copy", "admin"),
+        "trading enters orders; market_data and drop_copy read; admin cancels and asks, but enters none",
+        "trading",
+    ),
+    _list("accounts", FieldType.NAMES, IDENTITY_ACCOUNTS_MAX, "accounts that it acts for; market_data needs none"),
+    _list("addresses", FieldType.NETWORKS, IDENTITY_ADDRESSES_MAX, "networks that it may come from", THIS_MACHINE),
+    _maybe_empty("username", FieldType.TEXT, IDENTITY_NAME_LENGTH_MAX, "Username (553), or empty: the name"),
+    _maybe_empty(
+        "credential",
+        FieldType.PASSWORD_HASH,
+        forms.PASSWORD_HASH_LENGTH_MAX,
+        "argon2id hash of the password, or empty: the certificate is enough",
+    ),
+    _list(
+        "certificates",
+        FieldType.DIGESTS,
+        IDENTITY_CERTIFICATES_MAX,
+        "SHA-256 of the TLS client certificates, one of which it must show, or none: it need not show one",
+    ),
+    _maybe_empty(
+        "venue_comp_id", FieldType.COMP_ID, forms.COMP_ID_LENGTH_MAX, "TargetCompID it uses, or empty: the gateway's"
+    ),
+    _integer("cancel_on_disconnect", 0, 1, "whether all its orders are canceled when its connection ends", 0),
+    _integer("messages_per_s", 0, MESSAGES_PER_S_MAX, "messages it may send in the long run, or 0: no limit", 1_000),
+    _integer("messages_burst", 1, MESSAGES_PER_S_MAX, "messages it may send at once", 5_000),
+    _integer("newer_tags", 0, 1, "whether tags newer than FIX 4.4 are spoken", 0),
+    _integer("microseconds", 0, 1, "whether timestamps go to the microsecond", 0),
+)
+"""Fields of an identity, but for who orders it and why."""
 
 DOCUMENTS: Final[Mapping[CommandKind, tuple[Field, ...]]] = {
     CommandKind.ASSET_DEFINE: (
@@ -253,5 +340,6 @@ DOCUMENTS: Final[Mapping[CommandKind, tuple[Field, ...]]] = {
         _integer("halt_s", 1, _DAY_S, "how long levels 1 and 2 halt", 900),
         *_OPERATOR,
     ),
+    CommandKind.IDENTITY_DEFINE: (*IDENTITY, *_OPERATOR),
 }
 """Fields of the document that each kind of command carries, in the order of the reference page."""

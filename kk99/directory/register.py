@@ -71,6 +71,15 @@ class Register:
         self.documents.replace(number - self.first, document)
         return document
 
+    def refuses(self, name: str) -> bool:
+        """Whether the name is new and no number is left for it."""
+        return self.is_full and name not in self._numbers
+
+    def put(self, fields: Fields) -> tuple[int, bytes]:
+        """Record an entity that is new, or a known one as it now stands; return its number and canonical document."""
+        number = self.number_of(fields["name"])
+        return (number, self.change(number, fields)) if number else self.add(fields)
+
     def load(self, name: Any, document: bytes) -> None:
         """Record a canonical document as the next one."""
         assert name not in self._numbers

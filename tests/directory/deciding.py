@@ -29,10 +29,13 @@ GOOD = {
     CommandKind.TRADING_SCHEDULE_DEFINE: {"name": "new", "phases": [NINE]},
     CommandKind.BREAKER_DEFINE: {"name": "KAU/USD"},
     CommandKind.MARKET_GROUP_DEFINE: {"name": "new"},
+    CommandKind.IDENTITY_DEFINE: {
+        "name": "NEW", "kind": "fix_session", "accounts": ["alice-1"], "certificates": ["0" * 64],
+    },
 }  # fmt: skip
 
 
-def decide(directory, kind, fields=None, who=WHO, **more):
+def decide(directory, kind, /, fields=None, who=WHO, **more):
     """The directory's answer to a document of these fields; one that is ABSENT is left out."""
     fields = {name: value for name, value in {**who, **(fields or {}), **more}.items() if value is not ABSENT}
     return directory.decide({"kind": int(kind)}, msgpack.packb(fields))

@@ -56,6 +56,7 @@ class TestAnyDocument:
         """No other type will do, though it were equal: no bool, float or bytes."""
         wrong = {"integer": [True, 1.0, "1", None, b"1", [1]], "tiers": [{}, "x", None, 1, [], [1], [[]]]}
         wrong["phases"] = wrong["tiers"]
+        wrong |= {key: [{}, "x", None, 1, [1], [[]], [None], [b"x"]] for key in ("names", "networks", "digests")}
         for field in DOCUMENTS[kind]:
             for value in wrong.get(field.type.value, [1, 1.0, True, b"x", None, ["x"], {"x": 1}]):
                 assert decide(directory, kind, GOOD[kind], **{field.name: value}) == Reject(RejectCode.DOCUMENT_INVALID)

@@ -217,6 +217,7 @@ def test_entities_have_the_fields_of_their_documents():
         (CommandKind.TRADING_SCHEDULE_DEFINE, entities.TradingSchedule),
         (CommandKind.BREAKER_DEFINE, entities.Breaker),
         (CommandKind.MARKET_GROUP_DEFINE, entities.MarketGroup),
+        (CommandKind.IDENTITY_DEFINE, entities.Identity),
     ]:
         declared = {field.name for field in dataclasses.fields(entity)}
         assert declared == {field.name for field in DOCUMENTS[kind]} | {"number"}

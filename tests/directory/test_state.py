@@ -32,6 +32,12 @@ VALUES = {
     "text": st.sampled_from(["", "x", "\n"]),
     "tiers": TIERS,
     "phases": PHASES,
+    "word": st.sampled_from(["fix_session", "ACTIVE", "BLOCKED", "trading", "market_data", "x"]),
+    "CompID": st.sampled_from(["", "x", "a/b"]),
+    "password hash": st.sampled_from(["", "x", "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$" + "A" * 22]),
+    "names": st.lists(NAMES, max_size=2),
+    "networks": st.lists(st.sampled_from(["10.0.0.0/8", "::1/128", "x"]), max_size=2),
+    "digests": st.lists(st.sampled_from(["0" * 64, "x"]), max_size=2),
 }
 
 
@@ -172,7 +178,7 @@ class TestState:
         """An empty directory is a map of empty sections."""
         assert msgpack.unpackb(Directory().to_bytes()) == {
             "groups": [], "assets": [], "fee_schedules": [], "trading_schedules": [], "instruments": [], "accounts": [],
-            "sessions": [], "market_groups": [], "breakers": [],
+            "sessions": [], "market_groups": [], "breakers": [], "identities": [],
         }  # fmt: skip
         assert Directory.from_bytes(memoryview(Directory().to_bytes())).to_bytes() == Directory().to_bytes()
 

@@ -66,10 +66,10 @@ class Texts(dict[int, Any]):
 class Desk:
     """One market with a tick of 0.01, a lot of 0.001, fees of 0.1 %; two rich accounts, a session for each, or both."""
 
-    def __init__(self) -> None:
+    def __init__(self, trade_window: int = schema.TRADE_WINDOW) -> None:
         self.machine = Machine()
         self.listing, self.texts = Listing(), Texts()
-        self.reports = Reports(self.listing, self.texts)
+        self.reports = Reports(self.listing, self.texts, trade_window=trade_window)
         self.time_ns = START_NS
         self.frames: list[batch.Events] = []
         self.made: list[Report] = []
@@ -109,7 +109,10 @@ class Desk:
 
     def submit(self, mapped: orders.Mapped, session_id: int, client_seq: int) -> list[dict[int, str]]:
         """Submit what a message was mapped to."""
-        commands = batch.commands(mapped.row, mapped.cold)
+        return self.submit_commands(batch.commands(mapped.row, mapped.cold), session_id, client_seq)
+
+    def submit_commands(self, commands: batch.Commands, session_id: int, client_seq: int) -> list[dict[int, str]]:
+        """Submit commands of a session."""
         return self._apply(build.for_session(commands, session_id, 1, client_seq))
 
     def mapping(self, session: str = "ONE") -> orders.Mapping:

@@ -110,9 +110,93 @@ def _streams() -> list[Any]:
     return found
 
 
+def _events() -> Any:
+    """Events of orders that are entered, traded, changed and canceled; one in three of a session not known."""
+    import numpy as np
+
+    from kk99 import schema
+    from kk99.schema import EventKind
+
+    chance = random.Random(5)
+    kinds = [EventKind.ORDER_ACCEPTED, EventKind.TRADE, EventKind.ORDER_CANCELED, EventKind.ORDER_REPLACED]
+    rows = np.zeros(120, schema.EVENT)
+    for at, row in enumerate(rows):
+        kind = kinds[0] if at < 20 else chance.choice(kinds)
+        row["kind"], row["command_kind"], row["cause_seq"], row["time_ns"] = kind, 5, at // 2 + 1, 1_718_109_296 * 10**9
+        row["index"], row["instrument_id"], row["account_id"], row["side"] = at % 2, 1, 16, 1 + at % 2
+        row["order_type"], row["time_in_force"] = chance.choice([1, 2, 2, 2, 4, 10]), 1
+        row["order_id"] = at + 1 if kind == kinds[0] else chance.randint(1, 30)
+        row["price_ticks"], row["qty_lots"], row["leaves_lots"] = chance.randint(1, 10**6), chance.randint(1, 999), 5
+        if kind == EventKind.TRADE:
+            row["contra_order_id"], row["trade_id"], row["contra_leaves_lots"] = chance.randint(1, 30), at, at % 3
+            row["fee_units"], row["contra_fee_units"] = chance.randint(-(10**9), 10**9), 7
+        else:
+            row["session_id"], row["session_epoch"], row["client_seq"] = chance.choice([1, 1, 2]), 1, at + 1
+            row["client_id_lo"], row["client_id_hi"] = chance.getrandbits(62), -chance.getrandbits(62)
+            row["reason"] = 1 + at % 12 if kind == EventKind.ORDER_CANCELED else 0
+    return rows
+
+
+def _fast() -> list[Any]:
+    """Reports of frames of events, the rows of plain orders, what is sent of the reports."""
+    import numpy as np
+
+    from gateways.fix import blake, live_table, send_many, tables, take_many
+    from gateways.fix import report_write as rw
+    from gateways.fix.bulk import BulkReports
+    from gateways.fix.compiled import PAD
+    from gateways.fix.listing import Instrument, Listing
+    from gateways.fix.venue_table import Dialect
+    from kk99 import batch, build
+    from kk99.decimals import Precision
+    from tests.fix.support import ACCURACY_NS, NOW_NS, ORDER, message, padded, shared_decoder, shared_peers
+
+    listing = Listing()
+    listing.sessions.update({1: "ONE"})
+    listing.accounts["ACC"], listing.account_names[16] = 16, "ACC"
+    instrument = Instrument(1, "BTC-USDT", "USDT", Precision(10_000, 100_000, 8, 6), 1, 1, 1)
+    listing.instruments[1] = listing.by_name["BTC-USDT"] = instrument
+    bulk = BulkReports(listing, ("ONE",), lambda _: build.batch_of([]))
+    bulk.tables.refresh()
+    bulk.tables.speak("ONE", Dialect(newer=True))
+    bulk._numbers = {"ONE": 1}
+    texts = build.batch_of([build.order_cancel(16, target_client_id=f"T{at}", client_id=f"C{at}") for at in range(120)])
+    bulk.texts.submitted(1, 1, 1, texts)
+    found: list[Any] = []
+    for _, parcel in bulk.follow(batch.Events(_events())):
+        names, first, second = send_many.names_of("KK99", "CLIENT")
+        out = np.zeros(len(parcel.data) + parcel.count * send_many.HEAD_BYTES_MAX, np.uint8)
+        rows = np.zeros(send_many.ROW_BYTES * parcel.count + PAD, np.uint8)
+        end = send_many.send_many(
+            parcel.rows, parcel.data, 0, parcel.count, names, np.array([first, second, 6], np.int64), 99, NOW_NS,
+            np.array([9, 0, 0], np.int64), out, rows,
+        )  # fmt: skip
+        found += [parcel.rows[:, : rw.R_WORDS].tolist(), out[:end].tobytes().decode(), rows[:-PAD].tolist()]
+    decoder, spans = shared_decoder(), np.zeros((1, tables.SPAN_WORDS), np.int64)
+    data = b"".join(
+        message(kind, body, seq=seq)
+        for seq, (kind, body) in enumerate(
+            [("D", ORDER), ("F", "11=F1|41=A1|55=BTC-USDT|54=1|60=20240611-12:34:56|38=1|"), ("D", ORDER + "18=6 Q|")],
+            1,
+        )
+    )
+    buffer = padded(data)
+    spans[0, :4] = 0, len(data), 0, 1
+    decoder.decode(buffer, spans, 1, shared_peers(), NOW_NS, ACCURACY_NS)
+    rows, cold = np.zeros((3, 16), np.int64), np.zeros((3, 16), np.int64)
+    names_ = take_many.names_of({take_many.SYMBOLS: {"BTC-USDT": 1}, 2: {"ACC": 16}})
+    made = take_many.take_many(
+        buffer, decoder.fields, decoder.values, decoder.messages, 0, int(spans[0, tables.S_PLAIN]), decoder.rules,
+        names_, take_many.Terms(2, 16, 0, 0), bulk.tables.venue, live_table.new_book(1, 8), rows, cold,
+        np.zeros(take_many.SLOTS, np.int64),
+    )  # fmt: skip
+    assert blake.TEXT_BYTES_MAX == 64
+    return [*found, bulk.python_events, made, rows.tolist(), cold.tolist()]
+
+
 def _report() -> dict[str, Any]:
     warnings.simplefilter("error")
-    return {"numbers": _numbers(), "written": _written(), "streams": _streams()}
+    return {"numbers": _numbers(), "written": _written(), "streams": _streams(), "fast": _fast()}
 
 
 if __name__ == "__main__":

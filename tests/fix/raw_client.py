@@ -7,8 +7,10 @@ import time
 
 from gateways.fix import server
 from gateways.fix.codec import timestamp_text
-from gateways.fix.settings import FixSettings, SessionSettings, hash_password
+from gateways.fix.passwords import hash_password
+from gateways.fix.settings import FixSettings, SessionSettings
 from tests.engine.harness import running
+from tests.fix.identities import define
 from tests.fix.support import framed
 from tests.fix.venue_process import free_port, set_up
 
@@ -16,23 +18,30 @@ PASSWORD = "secret"
 DEADLINE_S = 30.0
 COMPILE_S = 120.0
 """The first gateway ever compiles its codec before it listens."""
-HASH = hash_password(PASSWORD)
+HASH = hash_password(PASSWORD, memory_kib=8, passes=1)
+"""As cheap as can be: tests log on often."""
 
 
 @contextlib.contextmanager
-def gateway(engine, folder, **options):
-    """A gateway to an engine, in a thread; yields its port."""
+def gateway(engine, folder, more=(), fix=None, reload=lambda: False, **options):
+    """A gateway to an engine, in a thread; yields its port.
+
+    `options` are CLIENT's settings, `more` further sessions, `fix` settings of the gateway; `reload` says when it is to
+    read its certificates again.
+    """
     port = free_port()
     sessions = (
         SessionSettings("CLIENT", HASH, ("alice",), **options),
         SessionSettings("OTHER", HASH, ("bob",)),
+        *more,
     )
-    settings = FixSettings(listen=f"127.0.0.1:{port}", sessions=sessions, logon_s=5.0)
+    define(engine.settings.address, *sessions)
+    settings = FixSettings(**({"listen": f"127.0.0.1:{port}", "logon_s": 5.0} | (fix or {})))
     stop, failed = threading.Event(), []
 
     def work():
         try:
-            server.run(settings, engine.settings.address, folder, stop.is_set)
+            server.run(settings, engine.settings.address, folder, stop.is_set, reload)
         except BaseException as error:
             failed.append(error)
             raise
@@ -60,15 +69,19 @@ class RawClient:
     """One connection; its numbers are the test's own."""
 
     def __init__(self, port, name="CLIENT"):
+        self.port, self.name = port, name
+        self.begin()
+
+    def begin(self):
+        """Connect, with number 1."""
         deadline = time.monotonic() + COMPILE_S
         while True:
             try:
-                self.socket = socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S)
+                self.socket = socket.create_connection(("127.0.0.1", self.port), timeout=DEADLINE_S)
                 break
             except ConnectionRefusedError:
                 assert time.monotonic() < deadline
                 time.sleep(0.02)
-        self.name = name
         self.data = b""
         self.seq = 1
 

@@ -7,7 +7,7 @@ from tests.fix.lane_report import LANES, reports
 pytestmark = [pytest.mark.xdist_group("fix-lanes"), pytest.mark.timeout(300)]
 
 
-@pytest.mark.parametrize("part", ["numbers", "written", "streams"])
+@pytest.mark.parametrize("part", ["numbers", "written", "streams", "fast"])
 @pytest.mark.parametrize("lane", list(LANES)[1:])
 def test_every_lane_makes_the_same_of_the_same_bytes(lane, part):
     """Numbers, times, written messages and decoded streams are those of the compiled lane."""

@@ -232,11 +232,9 @@ def test_trades_are_undone(desk):
     ]
 
 
-def test_trades_are_remembered_for_a_while(desk, monkeypatch):
+def test_trades_are_remembered_for_a_while():
     """As many as the venue can still undo; with one more the oldest is forgotten."""
-    from gateways.fix import reports
-
-    monkeypatch.setattr(reports, "TRADE_WINDOW", 2)
+    desk = Desk(trade_window=2)
     desk.send("D", order("A1", t38="3"))
     for client_id in ("B1", "B2", "B3"):
         desk.send("D", order(client_id, **SELL), session="TWO")
@@ -320,3 +318,18 @@ def test_reports_are_made_again(desk):
     from_image = Reports(Listing(), desk.texts)
     assert from_image.follow(image) == []
     assert [report for frame in desk.frames[at:] for report in from_image.follow(frame)] == desk.made[told:]
+
+
+def test_a_mass_status_is_bounded(desk, monkeypatch):
+    """As many orders as one answer may be about are told; of one more, that there are too many."""
+    from gateways.fix import replies
+
+    monkeypatch.setattr(replies, "MASS_STATUS_MAX", 2)
+    for client_id in ("A1", "A2"):
+        desk.send("D", order(client_id))
+    asked = body({584: "S", 585: 7, 1: "ACC"})
+    assert brief(desk.send("AF", asked), 11, 911) == ["ONE 8 I/0 11=A1 911=2", "ONE 8 I/0 11=A2 911=2"]
+    desk.send("D", order("A3"))
+    (told,) = desk.send("AF", asked)
+    assert (told[39], told[911], told[912]) == ("8", "0", "Y")
+    assert "More than 2" in told[58]

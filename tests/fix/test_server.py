@@ -137,9 +137,14 @@ def test_the_stream_is_rebuilt_byte_for_byte(tmp_path, monkeypatch, memory):
     """After a restart, from memory or from the stored events: the same bytes but for 9, 10, 43, 52 and 122."""
     monkeypatch.setattr(line, "RECENT_MAX", memory)
     monkeypatch.setattr(line, "UNSENT_MAX", memory)
-    with venue(tmp_path) as (engine, port):
+    with running(tmp_path / "venue") as engine:
+        set_up(engine.settings.address)
         sent = []
-        with RawClient(port) as client, RawClient(port, "OTHER") as other:
+        with (
+            gateway(engine, tmp_path / "fix") as port,
+            RawClient(port) as client,
+            RawClient(port, "OTHER") as other,
+        ):
             for each in (client, other):
                 each.logon()
                 sent.append(each.receive())

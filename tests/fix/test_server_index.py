@@ -55,6 +55,7 @@ def test_after_a_kill_all_is_known(tmp_path):
 @pytest.mark.parametrize("count", [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK])
 def test_after_a_loss_of_power_no_number_is_used_twice(tmp_path, monkeypatch, count):
     """Of rows that were never synced nothing is left: the next number is above all that were used."""
+    monkeypatch.setattr(index, "BLOCK_S", 0.0)
     found = opened(tmp_path, is_unused=True)
     for entry in places(10, count):
         found.append([entry])
@@ -124,3 +125,35 @@ def test_what_is_gone_or_damaged_is_refused(tmp_path):
     with pytest.raises(ClientError, match="damaged"):
         opened(tmp_path)
     assert (tmp_path / "S-other-1.index").exists()
+
+
+@pytest.mark.parametrize("is_clean", [False, True])
+def test_of_a_file_that_was_cut_no_number_is_used_twice(tmp_path, is_clean):
+    """Rows that the head knows of are gone: the next number is above all reserved, reports go on after the last row."""
+    found = opened(tmp_path, is_unused=True)
+    for first in range(0, 2 * BLOCK, 10):
+        found.append(places(10 + first, 10))
+    if is_clean:
+        found.close()
+    else:
+        killed(found)
+    known, reserved = found._synced, found._reserved
+    assert 5 < known <= 2 * BLOCK
+    os.truncate(found.path, index._offset(known + 1) - 1)  # in mid-row
+    found = opened(tmp_path)
+    assert (found.was_lost, found.next_out, found.after) == (True, reserved + 1, Place(8 + known, 0, 0))
+    found.close()
+
+
+@pytest.mark.parametrize("size", [0, 512])
+def test_a_file_that_was_being_made_is_made_anew(tmp_path, size):
+    """Killed before its head was there; the epoch goes on after the reports of the one before."""
+    found = opened(tmp_path, is_unused=True)
+    found.append(places(10, 3))
+    killed(found)
+    (tmp_path / "S-2.index").write_bytes(bytes(size))
+    with pytest.raises(ClientError, match="damaged"):
+        opened(tmp_path, 2)
+    found = opened(tmp_path, 2, is_unused=True)
+    assert (found.next_out, found.after) == (1, Place(12, 0, 0))
+    found.close()

@@ -8,10 +8,12 @@ import sys
 import numpy as np
 
 from gateways.client import Client
-from gateways.fix.settings import hash_password
+from gateways.fix.passwords import hash_password
+from gateways.fix.settings import SessionSettings
 from kk99 import build
 from kk99.schema import CommandKind, EventKind, MarketState
 from tests.engine.harness import DEADLINE_S, ROOT, EngineProcess, wait_for
+from tests.fix.identities import define
 from tests.fix.stock_client import PASSWORD
 
 OPERATOR = {"actor": "test", "reason": "set up"}
@@ -25,16 +27,9 @@ SETTINGS = """
 [fix]
 listen = "127.0.0.1:{port}"
 {more}
-[[sessions]]
-comp_id = "CLIENT"
-password = "{password}"
-accounts = ["alice"]
-{options}
-[[sessions]]
-comp_id = "OTHER"
-password = "{password}"
-accounts = ["bob"]
 """
+CREDENTIAL = hash_password(PASSWORD, memory_kib=8, passes=1)
+"""As cheap as can be: tests log on often."""
 
 
 def set_up(address):
@@ -63,12 +58,16 @@ def free_port():
 class FixVenue:
     """Engine and gateway; either can be killed and started again on the same data and port."""
 
-    def __init__(self, folder, *, more="", options=""):
+    def __init__(self, folder, *, more="", options=None, sessions=()):
+        """`more` is text for the gateway's settings, `options` are settings of CLIENT, `sessions` further ones."""
         self.engine = EngineProcess(folder / "venue")
         self.port = free_port()
         self.config = folder / "fix.toml"
-        self.config.write_text(
-            SETTINGS.format(port=self.port, password=hash_password(PASSWORD), more=more, options=options)
+        self.config.write_text(SETTINGS.format(port=self.port, more=more))
+        self.sessions = (
+            SessionSettings("CLIENT", CREDENTIAL, ("alice",), **(options or {})),
+            SessionSettings("OTHER", CREDENTIAL, ("bob",)),
+            *sessions,
         )
         self.log = folder / "gateway.log"
         self.gateway = None
@@ -77,6 +76,7 @@ class FixVenue:
         self.engine.start()
         try:
             set_up(self.engine.run_dir)
+            define(self.engine.run_dir, *self.sessions)
             self.start_gateway()
         except BaseException:
             self.__exit__()

@@ -59,6 +59,7 @@ NUMBER_FIELDS = {
     EventKind.TRADING_SCHEDULE_DEFINED: "order_id",
     EventKind.BREAKER_DEFINED: "order_id",
     EventKind.MARKET_GROUP_DEFINED: "order_id",
+    EventKind.IDENTITY_DEFINED: "order_id",
 }
 DEFINED_EVENTS = tuple(NUMBER_FIELDS)
 
@@ -147,6 +148,7 @@ def documents_of(naive: Naive) -> dict[tuple[int, int], bytes]:
         [Session(one["number"], one) for one in naive.trading_schedules.values()],
         naive.breakers.values(),
         naive.groups.values(),
+        [Session(one["number"], one) for one in naive.identities.values()],
     )
     return {
         (int(kind), record.number): pack(record.document)

@@ -9,7 +9,7 @@ import msgpack
 
 from kk99 import schema
 from kk99.schema import AMOUNT_MAX, PPM, CommandKind, EventKind, RejectCode
-from tests.naive import states
+from tests.naive import identity, states
 from tests.naive.markets import set_transition
 from tests.naive.records import Account, Asset, Instrument, RejectError, Session, refuse_if
 
@@ -94,7 +94,7 @@ class Phases(NamedTuple):
         return all(isinstance(phase, dict) and read_fields(phase, PHASE) is not None for phase in value)
 
 
-Field = Number | Name | Text | Tiers | OneOf | Phases
+Field = Number | Name | Text | Tiers | OneOf | Phases | identity.Word | identity.Listed
 SHARE = Number(0, PPM, 0)
 POSITIVE = Number(1, AMOUNT_MAX)
 DAY_S = 86_400
@@ -169,6 +169,7 @@ FIELDS: dict[int, dict[str, Field]] = {
         "level_3_ppm": Number(0, PPM, 200_000),
         "halt_s": Number(1, DAY_S, 900),
     },
+    CommandKind.IDENTITY_DEFINE: identity.fields(REQUIRED, Name(), Text(64), Number),
 }
 CHANGES = {CommandKind.INSTRUMENT_CHANGE, CommandKind.ACCOUNT_CHANGE}
 
@@ -224,6 +225,8 @@ def is_consistent(kind: int, document: Document) -> bool:
     """Whether the fields of a document go together."""
     if kind == CommandKind.INSTRUMENT_DEFINE:
         return is_ordered(document)
+    if kind == CommandKind.IDENTITY_DEFINE:
+        return identity.is_consistent(document)
     if kind == CommandKind.MARKET_GROUP_DEFINE:
         levels = [document[name] for name in ("level_1_ppm", "level_2_ppm", "level_3_ppm") if document[name]]
         return levels == sorted(set(levels))
@@ -368,4 +371,5 @@ DEFINITIONS: dict[int, Callable[[Venue, Document], None]] = {
     CommandKind.ACCOUNT_CHANGE: account_change,
     CommandKind.SESSION_DEFINE: session_define,
     CommandKind.TRADING_SCHEDULE_DEFINE: trading_schedule_define,
+    CommandKind.IDENTITY_DEFINE: lambda venue, document: identity.identity_define(venue, document, pack),
 }

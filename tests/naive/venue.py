@@ -73,6 +73,7 @@ class Venue(ABC):
         self.assets: dict[int, Asset] = {}
         self.schedules: dict[str, dict[str, Any]] = {}
         self.trading_schedules: dict[str, dict[str, Any]] = {}
+        self.identities: dict[str, dict[str, Any]] = {}
         self.instruments: dict[int, Instrument] = {}
         self.accounts: dict[int, Account] = {}
         self.sessions: dict[int, Session] = {}

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kk99 import batch, build
+from kk99.book import Book, Levels, events_of
 from kk99.machine import Machine
 from kk99.schema import EventKind, MarketState, Side
-from replay.book import Book, Levels, events_of
 from tests.core import mixes
 from tests.core.strategies import scenarios, setup
 from tests.naive.compare import stamped

@@ -1,4 +1,4 @@
-"""The best bid and ask of every market, followed from event rows alone.
+"""The book of every market, followed from event rows alone.
 
 Invariants, each a test:
 - after a command's last event each price shows what the venue's book shows there, of an iceberg its display only;
@@ -15,10 +15,10 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import msgpack
 import numpy as np
 
 from kk99.schema import PPM, CallPurpose, EventKind, Flag, MarketState, OrderType, Side, TimeInForce
-from replay import documents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,13 +106,17 @@ def events_of(events: batch.Events) -> Iterator[Event]:
     exits = has_details & (parents != 0) & (behind["linked_order_id"] != 0)
     told: list[Any] = [None] * len(rows)
     for at in np.flatnonzero(np.isin(kinds, DEFINITIONS)):
-        told[at] = documents.fields_of(rows[at], events.tail)
+        offset, size = int(rows["document_offset"][at]), int(rows["document_size"][at])
+        told[at] = msgpack.unpackb(events.tail[offset : offset + size])
     columns = (rows[name].tolist() for name in _COLUMNS)
     yield from map(Event._make, zip(*columns, parents.tolist(), exits.tolist(), told, strict=True))
 
 
 class Levels:
-    """The prices of one side, with the lots shown at each."""
+    """The prices of one side, with the lots shown at each.
+
+    Who wants more of a side than its best price makes a subclass of it for his `Book`.
+    """
 
     __slots__ = ("_heap", "_sign", "shown_lots")
 
@@ -122,8 +126,8 @@ class Levels:
         self._sign = -1 if side == Side.BUY else 1
         self._heap: list[int] = []
 
-    def add(self, price_ticks: int, lots: int) -> None:
-        """Show so many lots more at a price, or (negative) fewer."""
+    def add(self, price_ticks: int, lots: int, orders: int = 0) -> None:  # noqa: ARG002 - for those that count them
+        """Show so many lots more at a price, or (negative) fewer, and so many orders more or fewer."""
         before = self.shown_lots.get(price_ticks, 0)
         if before + lots:
             self.shown_lots[price_ticks] = before + lots
@@ -151,11 +155,11 @@ class Market:
 
     __slots__ = ("asks", "bids", "call_purpose", "collar_ppm", "max_price_ticks", "reference_price_ticks", "state")
 
-    def __init__(self) -> None:
+    def __init__(self, levels: type[Levels] = Levels) -> None:
         """Begin before the opening, with nothing in the book."""
         self.state = int(MarketState.PRE_OPEN)
         self.call_purpose = 0
-        self.bids, self.asks = Levels(Side.BUY), Levels(Side.SELL)
+        self.bids, self.asks = levels(Side.BUY), levels(Side.SELL)
         self.reference_price_ticks = self.collar_ppm = self.max_price_ticks = 0
 
     def side(self, side: int) -> Levels:
@@ -204,7 +208,8 @@ class Order:
     def show(self, lots: int) -> None:
         """Show so many lots at the order's price."""
         if self.is_resting and lots != self.shown_lots:
-            self.market.side(self.side).add(self.price_ticks, lots - self.shown_lots)
+            orders = (lots > 0) - (self.shown_lots > 0)
+            self.market.side(self.side).add(self.price_ticks, lots - self.shown_lots, orders)
         self.shown_lots = lots
 
     def rest(self) -> None:
@@ -232,8 +237,9 @@ class Order:
 class Book:
     """The markets and live orders of a venue; empty at first. For each event: `settle`, look, `take`."""
 
-    def __init__(self) -> None:
-        """Begin with nothing."""
+    def __init__(self, levels: type[Levels] = Levels) -> None:
+        """Begin with nothing; each side of a market is of the class given."""
+        self._levels = levels
         self.markets: dict[int, Market] = {}
         self.orders: dict[int, Order] = {}
         self._entering: Order | None = None
@@ -350,7 +356,9 @@ class Book:
             order.rest()
 
     def _of_market(self, event: Event) -> None:
-        market = self.markets.setdefault(event.instrument_id, Market())
+        market = self.markets.get(event.instrument_id)
+        if market is None:
+            market = self.markets[event.instrument_id] = Market(self._levels)
         if event.kind == EventKind.REFERENCE_PRICE_CHANGED:
             market.reference_price_ticks = event.price_ticks
         elif event.kind in DEFINITIONS:
