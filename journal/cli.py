@@ -83,4 +83,4 @@ def backup(data: Path, target: Path) -> None:
     """Copy the journal, which may be in use, to the new folder TARGET; prints the copy's signed head."""
     paths = DataDir(data)
     key = keys.load_or_create(paths.keys)
-    click.echo(heads.sign(make_backup(paths.journal, target, key), key))
+    click.echo(heads.sign(make_backup(paths.journal, target, key).head, key))

@@ -1,9 +1,14 @@
-"""The venue's Ed25519 key: made on first use, readable by its owner only, and lines of JSON signed with it."""
+"""The venue's Ed25519 key: made on first use, readable by its owner only, and lines of JSON signed with it.
+
+A service manager may hand the key over instead: what stands in its folder of credentials is taken before the file.
+"""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final
+import os
+from pathlib import Path
+from typing import Any, Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -11,22 +16,29 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from journal.storage import write_durably
 from kk99.errors import InputError
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 KEY_FILE: Final = "journal.ed25519"
 KEY_BYTES: Final = 32
 _PRIVATE: Final = 0o600
 
 
 def load_or_create(folder: Path) -> Ed25519PrivateKey:
-    """Return the key in `folder`, making it (mode 0600) if there is none; a key others may read raises `InputError`."""
+    """Return the key in `folder`, making it (mode 0600) if there is none; a key others may read raises `InputError`.
+
+    A file of the same name in CREDENTIALS_DIRECTORY, which the service manager guards, comes before it.
+    """
+    given = os.environ.get("CREDENTIALS_DIRECTORY")
+    if given and (Path(given) / KEY_FILE).exists():
+        return _key_of(Path(given) / KEY_FILE)
     path = folder / KEY_FILE
     if not path.exists():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_durably(path, Ed25519PrivateKey.generate().private_bytes_raw(), _PRIVATE)
     if path.stat().st_mode & 0o077:
         raise InputError(f"{path} may be read by others: chmod 600 it, or replace it if they did")
+    return _key_of(path)
+
+
+def _key_of(path: Path) -> Ed25519PrivateKey:
     data = path.read_bytes()
     if len(data) != KEY_BYTES:
         raise InputError(f"{path} does not hold an Ed25519 key of {KEY_BYTES} bytes")

@@ -12,14 +12,15 @@ import bisect
 import json
 import shutil
 import time
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 from journal import format as record
 from journal import storage
+from journal.draft import Draft, opening_record, truncation_record
 from journal.lock import WriterLock
 from journal.reader import Reader
 from journal.segment import Link, Segment, link_of, segment_path
-from kk99.errors import CorruptionError, InputError, JournalError
+from kk99.errors import CorruptionError, InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,8 +87,8 @@ def _copy(reader: Reader, segment: Segment, after_seq: int, draft: Path, *, only
     """Copy a segment's batches up to `after_seq` to a draft of it, or only look at them; return where they end."""
     opening = reader.opening(segment)
     end = link_of(opening)
-    records: list[tuple[bytes, Any]] = [(record.OPENING_KEY, _opening(end, opening.venue_id))]
-    with _Draft(None if only_look or after_seq < segment.first_seq else segment_path(draft, segment.first_seq)) as copy:
+    records: list[tuple[bytes, Any]] = [opening_record(end, opening.venue_id)]
+    with Draft(None if only_look or after_seq < segment.first_seq else segment_path(draft, segment.first_seq)) as copy:
         for batch in reader.batches(segment.first_seq, after_seq):
             if batch.last_seq > after_seq:
                 raise InputError(f"{after_seq} is inside a batch: cut after {batch.first_seq - 1} or {batch.last_seq}")
@@ -118,24 +119,8 @@ def _describe(reader: Reader, after_seq: int, last: Segment) -> dict[str, Any]:
 
 def _write_following(draft: Path, end: Link, venue_id: bytes, text: str) -> None:
     """Begin the segment after the cut, holding the record of it."""
-    data = text.encode()
-    value = memoryview(bytearray(record.HEADER_SIZE) + data)
-    _fill(value, record.TRUNCATION, end, venue_id)
-    with _Draft(segment_path(draft, end.next_seq)) as copy:
-        copy.put([(record.OPENING_KEY, _opening(end, venue_id)), (record.truncation_key(1), value)])
-
-
-def _opening(end: Link, venue_id: bytes) -> memoryview:
-    value = memoryview(bytearray(record.HEADER_SIZE))
-    _fill(value, record.OPENING, end, venue_id)
-    return value
-
-
-def _fill(value: memoryview, kind: int, end: Link, venue_id: bytes) -> None:
-    record.fill_header(
-        value, kind=kind, venue_id=venue_id, number=end.number, epoch=end.epoch, first_seq=end.next_seq, count=0,
-        times_ns=(end.time_ns, end.time_ns), previous_hash=end.hash,
-    )  # fmt: skip
+    with Draft(segment_path(draft, end.next_seq)) as copy:
+        copy.put([opening_record(end, venue_id), truncation_record(1, end, venue_id, text.encode())])
 
 
 def _carry_out(path: Path) -> None:
@@ -153,32 +138,3 @@ def _carry_out(path: Path) -> None:
         storage.write_durably(lines, f"{before}{plan['record']}\n".encode())
     shutil.rmtree(path / _DRAFT_FOLDER)
     storage.sync_folder(path)
-
-
-class _Draft:
-    """An environment being written aside, durable when the block ends; without a path, nothing at all."""
-
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-
-    def __enter__(self) -> Self:
-        if self._path is not None:
-            self._path.mkdir(parents=True)
-            self._environment = storage.acquire(self._path, write=True, sync=False)
-        return self
-
-    def put(self, records: list[tuple[bytes, Any]]) -> None:
-        """Store records whose keys are above all before."""
-        if self._path is None:
-            return
-        with self._environment.begin(write=True) as txn:
-            for key, value in records:
-                if not txn.put(key, value, append=True):
-                    raise JournalError("LMDB holds a higher key already")
-
-    def __exit__(self, *_: object) -> None:
-        if self._path is not None:
-            self._environment.sync(True)
-            storage.release(self._path)
-            storage.sync_folder(self._path)
-            storage.sync_folder(self._path.parent)

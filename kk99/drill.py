@@ -32,6 +32,7 @@ from kk99.feed.load import load
 from kk99.feed.plan import Plan, session_name
 from kk99.machine import Machine
 from kk99.processes import Venue
+from kk99.settlement.drill import settlement_drill
 from kk99.up import RECORDING
 from replay import run as replaying
 
@@ -274,6 +275,33 @@ def kill(ctx: click.Context, times: int, seed: int, data: Path, keep: bool, as_j
         Console().print(table_of(result))
         for text, is_good in result["checks"].items():
             click.echo(f"{'yes' if is_good else 'NO '}  {text}")
+    if not keep and result["verdict"]:
+        shutil.rmtree(data)
+    ctx.exit(0 if result["verdict"] else 1)
+
+
+drill.add_command(settlement_drill)
+
+
+@drill.command()
+@click.option("--seconds", type=click.FloatRange(0.5, 3_600), default=5.0, show_default=True, help="Of load, twice.")
+@click.option("--data", type=click.Path(path_type=Path), default=Path("var/disaster"), show_default=True)
+@click.option("--rate-mib", type=click.FloatRange(0), default=64, show_default=True, help="Of the backup under load.")
+@click.option("--keep", is_flag=True, help="Leave the data there.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def disaster(ctx: click.Context, seconds: float, data: Path, rate_mib: float, keep: bool, as_json: bool) -> None:
+    """Load, back up under load, kill, wipe, restore, prove, resume; print the times."""
+    from kk99.operate.disaster import Disaster, tables_of  # noqa: PLC0415 - it stands on this module
+
+    prepare_folder(data)
+    tell = (lambda _: None) if as_json else click.echo
+    result = Disaster(data, seconds, rate_mib, tell).run()
+    if as_json:
+        click.echo(json.dumps(result))
+    else:
+        for table in tables_of(result):
+            Console().print(table)
     if not keep and result["verdict"]:
         shutil.rmtree(data)
     ctx.exit(0 if result["verdict"] else 1)

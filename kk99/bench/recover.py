@@ -1,4 +1,8 @@
-"""`kk99 bench recover`: an engine killed under load, its newest snapshot a million commands back: start to ready."""
+"""`kk99 bench recover`: an engine killed under load, its newest snapshot a million commands back.
+
+How long from its start until it serves (the recovery objective), and how many commands of which an event had been
+heard, or which had been acknowledged as durable, it then no longer has (the loss objective: none).
+"""
 
 from __future__ import annotations
 
@@ -42,6 +46,7 @@ def _recover(workload: Workload, name: str, options: Options) -> list[Result]:
             options.say(f"{workload.name}: sending commands up to seq {kill_seq:,}, then SIGKILL")
             load.keep_up(until_seq=kill_seq)
             engine.kill_engine()
+            acknowledged = client.durable_client_seq
         with Reader(engine.paths.journal) as reader:
             end = reader.head().seq
         replayed = end - store.seq_of(store.catalogue(engine.paths.snapshots)[-1])
@@ -49,6 +54,9 @@ def _recover(workload: Workload, name: str, options: Options) -> list[Result]:
         with Client.connect(engine.address) as client:
             assert client.welcome is not None
             durable_seq = client.welcome.durable_seq
+        with Client.connect(engine.address, "bench") as client:
+            taken = client.next_client_seq - 1
+    lost = max(load.heard_seq - durable_seq, acknowledged - taken, 0)
     if not load.heard_seq <= end <= durable_seq:
         raise InvariantError(f"seq {load.heard_seq} was heard of, the journal ended at {end}, now at {durable_seq}")
     options.say(f"{workload.name}: ready after {seconds:.2f} s, {replayed:,} of {end:,} commands replayed")
@@ -56,6 +64,8 @@ def _recover(workload: Workload, name: str, options: Options) -> list[Result]:
         Result(BENCH, f"{name}seconds", seconds, "s"),
         Result(BENCH, f"{name}replayed", replayed, "commands"),
         Result(BENCH, f"{name}journal", end, "commands"),
+        Result(BENCH, f"{name}acknowledged", acknowledged, "commands"),
+        Result(BENCH, f"{name}lost", lost, "commands"),
     ]
 
 

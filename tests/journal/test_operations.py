@@ -256,7 +256,7 @@ def test_a_backup_of_a_live_journal_is_a_journal(data, tmp_path):
     target, key = tmp_path / "copy", keys.load_or_create(data.keys)
     with Writer(data.journal, VENUE, **SMALL) as writer:
         writer.append([item(211, 9)])
-        head = backup(data.journal, target, key)
+        head = backup(data.journal, target, key).head
         writer.append([item(220, 9)])
         assert head.seq == 219
     assert heads.check((target / HEAD_FILE).read_text(), key.public_key()) == head
