@@ -1,8 +1,8 @@
 """The venue's processes as children: started, watched, stopped in order.
 
 Invariants: a child is in a process group of its own, so a Ctrl-C at the terminal reaches only the parent, which stops
-the feed before the engine; when the parent dies, however it does, its children are told to stop; a child that dies
-unasked is an error that says what the child said last.
+the feed before the books and these before the engine; when the parent dies, however it does, its children are told to
+stop; a child that dies unasked is an error that says what the child said last.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Final, Self
 
 from journal.reader import Reader
 from kk99.errors import EngineError, InputError, KK99Error
+from kk99.metrics.figures import FiguresError
+from kk99.metrics.reporter import SUFFIX, ask
 from kk99.paths import DataDir
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ READY_S: Final = 600.0
 """A first start compiles, and a long journal is replayed."""
 STOP_S: Final = 60.0
 _POLL_S: Final = 0.02
+_ASK_S: Final = 0.2
+"""How long a process may take to tell its figures; without an answer the picture goes on."""
 _NOTICED_S: Final = {"kernel": 2.0, "replay": 1.0}
 """A phase of starting is told of when it takes longer; to load the compiled kernel takes less."""
 _STILL_S: Final = 10.0
@@ -102,7 +106,7 @@ def _die_with_parent() -> None:
 
 
 class Venue:
-    """An engine and a feed on one data folder."""
+    """An engine, a feed and the settlement gateway on one data folder."""
 
     def __init__(self, data: Path) -> None:
         self.paths = DataDir(data.absolute())
@@ -110,12 +114,13 @@ class Venue:
         self._logs = self.paths.root / "log"
         try:
             self._logs.mkdir(parents=True, exist_ok=True)
-            for name in ("engine", "feed"):
+            for name in ("engine", "feed", "settlement"):
                 (self._logs / f"{name}.log").open("ab").close()
         except OSError as error:
             raise InputError(f"{error.filename}: {error.strerror}: choose another folder with --data") from error
         self.engine: Child | None = None
         self.feed: Child | None = None
+        self.settlement: Child | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -164,9 +169,30 @@ class Venue:
         speed_text = "max" if speed == float("inf") else str(speed)
         self.feed = Child("feed", [*arguments, "--speed", speed_text], self._logs / "feed.log")
 
+    def start_settlement(self, config: Path | None = None) -> None:
+        """Start the gateway that keeps the books and do not wait for it."""
+        arguments = ["gateway", "settlement", "--data", str(self.paths.root), "--connect", self.address, "--json-log"]
+        arguments += [] if config is None else ["--config", str(config)]
+        self.settlement = Child("settlement gateway", arguments, self._logs / "settlement.log")
+
+    def kill_settlement(self) -> None:
+        """End the gateway that keeps the books at once."""
+        assert self.settlement is not None
+        settlement, self.settlement = self.settlement, None
+        settlement.kill()
+
+    def settlement_seq(self) -> int | None:
+        """Return the last command whose events are in the books, None if the gateway does not say just now."""
+        try:
+            figures = ask(self.paths.run / f"settlement{SUFFIX}", _ASK_S)
+        except (OSError, FiguresError):
+            return None
+        seq = figures.samples.get("kk99_follower_seq", {}).get(())
+        return int(seq) if isinstance(seq, int) else None
+
     def check(self) -> None:
         """Raise `EngineError` if a child has ended unasked."""
-        for child in (self.engine, self.feed):
+        for child in (self.engine, self.feed, self.settlement):
             if child is not None:
                 child.check()
 
@@ -176,10 +202,21 @@ class Venue:
             feed, self.feed = self.feed, None
             feed.stop()
 
+    def stop_settlement(self) -> None:
+        """Stop the gateway that keeps the books, if there is one."""
+        if self.settlement is not None:
+            settlement, self.settlement = self.settlement, None
+            status = settlement.stop()
+            if status not in {0, -signal.SIGTERM}:  # told to end while it was starting, it was not yet listening
+                raise settlement.end(status)
+
     def stop(self) -> None:
-        """Stop the feed, then the engine, which finishes what it has accepted."""
+        """Stop the feed, the books, then the engine, which finishes what it has accepted."""
         try:
-            self.stop_feed()
+            try:
+                self.stop_feed()
+            finally:
+                self.stop_settlement()
         finally:
             if self.engine is not None:
                 engine, self.engine = self.engine, None

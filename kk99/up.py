@@ -1,4 +1,4 @@
-"""`kk99 up`: the whole venue on this machine: engine and feed as processes, and a live view from the event stream."""
+"""`kk99 up`: the whole venue on this machine: engine, feed and books as processes, a live view of the event stream."""
 
 from __future__ import annotations
 
@@ -35,6 +35,9 @@ PLAIN_S: Final = 1.0
 _CATCH_UP_S: Final = 60.0
 _SCREENSHOT_SIZE: Final = 132, 38
 _ENGINE_TIMEOUT_S: Final = 5.0
+_BOOKS_S: Final = 2.0
+"""How long a stop waits for books that are nearly level; what they lack they take up at the next start."""
+_BOOKS_LOOK_S: Final = 0.02
 
 
 class Watcher:
@@ -84,7 +87,7 @@ class Watcher:
         self.status = Status(
             now - self._began_at, commands, events, trades,
             stats["durable_seq"], stats["ring_depth"], stats["ring_rows"],
-            commit_us(stats["commit_us_buckets"]), self._feed_text,
+            commit_us(stats["commit_us_buckets"]), self._feed_text, self._venue.settlement_seq(),
         )  # fmt: skip
 
     def catch_up(self) -> None:
@@ -94,8 +97,17 @@ class Watcher:
             self.follow(time.monotonic() + 0.05)
         self.look()
 
-    def summary(self, last_seq: int, state_hash: str) -> dict[str, Any]:
-        """Return the summary of the run; the arguments are what a replay of the journal came to."""
+    def await_books(self) -> int | None:
+        """Wait a little for the books to come level; return how many commands they are behind, None: not known."""
+        deadline = time.monotonic() + _BOOKS_S
+        while (seq := self._venue.settlement_seq()) is not None and seq < self.view.last_seq:
+            if time.monotonic() > deadline:
+                break
+            time.sleep(_BOOKS_LOOK_S)
+        return None if seq is None else max(self.view.last_seq - seq, 0)
+
+    def summary(self, last_seq: int, state_hash: str, settlement_lag: int | None) -> dict[str, Any]:
+        """Return the summary of the run: what a replay of the journal came to, and how far the books are behind."""
         counts = self.view.counts
         refused = int(counts[EventKind.REJECTED]), int(counts[EventKind.DUPLICATE])
         commands = last_seq - self.first_seq
@@ -104,7 +116,7 @@ class Watcher:
             "commands": commands, "accepted": commands - sum(refused), "rejected": refused[0], "duplicates": refused[1],
             "trades": int(counts[EventKind.TRADE]), "seconds": round(self.status.run_s, 3),
             "first_seq": self.first_seq + 1, "last_seq": last_seq, "durable_seq": last_seq,
-            "state_hash": state_hash,
+            "state_hash": state_hash, "settlement_lag": settlement_lag,
             "latency_p50_us": p50_ns // 1000, "latency_p99_us": p99_ns // 1000,
         }  # fmt: skip
 
@@ -185,12 +197,19 @@ def summary_table(summary: dict[str, Any]) -> Group:
         ("time", f"{summary['seconds']:,.1f} s"),
         ("latency p50, p99", latency),
         ("sequences", f"{summary['first_seq']:,} to {summary['last_seq']:,}, all on disk"),
+        ("books", _books_text(summary["settlement_lag"])),
     ]
     table = Table.grid(padding=(0, 2, 0, 0))
     for name, value in rows:
         table.add_row(f"  {name}", value)
     # A hash is one word of 64 letters: on a line of its own it fits into any terminal and can be copied.
     return Group("stopped cleanly", table, "  state hash", f"  {summary['state_hash']}")
+
+
+def _books_text(lag: int | None) -> str:
+    if lag is None:
+        return "not known: see log/settlement.log"
+    return f"{lag:,} commands behind, taken up at the next start" if lag else "level with the journal"
 
 
 def this_command() -> str:
@@ -223,7 +242,7 @@ class Seconds(click.FloatRange):
 def up(
     file: Path | None, data: Path, speed: float, seconds: float | None, as_json: bool, screenshot: Path | None
 ) -> None:
-    """Start the venue: the engine, and the feed of FILE (default: the recording that ships), and show it live."""
+    """Start the venue: engine, books, and the feed of FILE (default: the recording that ships), and show it live."""
     should_stop = Stopper()
     file = file or config_path(RECORDING)
     tell = (lambda _: None) if as_json else click.echo
@@ -232,14 +251,16 @@ def up(
             return
         rate = "full speed" if speed == float("inf") else "real time" if speed == 1 else f"{speed:g} times real time"
         watcher = Watcher(venue, f"{file.name} at {rate}")
+        venue.start_settlement()
         venue.start_feed(file, speed)
         show(watcher, venue, should_stop, seconds, quiet=as_json)
         if screenshot:
             save_picture(watcher, screenshot)
         venue.stop_feed()
         watcher.catch_up()
+        settlement_lag = watcher.await_books()
         watcher.client.close()
-    summary = watcher.summary(*venue.state())
+    summary = watcher.summary(*venue.state(), settlement_lag)
     if as_json:
         click.echo(json.dumps(summary))
     else:

@@ -59,6 +59,19 @@ def test_up_ends_by_itself_with_a_summary_and_the_next_one_goes_on(tmp_path):
     assert (replayed["seq"], replayed["state_hash"]) == (runs[1]["last_seq"], runs[1]["state_hash"])
 
 
+def test_up_keeps_the_books(tmp_path):
+    """At a modest speed they are level when it stops, and agree with the journal to the unit."""
+    done = kk99("up", "--data", tmp_path, "--seconds", 8, "--speed", "10", "--json")
+    assert done.returncode == 0, done.stderr
+    run = json.loads(done.stdout)
+    assert run["settlement_lag"] == 0, (tmp_path / "log/settlement.log").read_text()
+    proved = kk99("settlement", "reconcile", "--journal", "--data", tmp_path, "--json")
+    assert proved.returncode == 0, proved.stdout + proved.stderr
+    found = json.loads(proved.stdout)
+    assert (found["seq"], found["differences"]) == (run["last_seq"], [])
+    assert found["balances"] > 16
+
+
 def test_interrupt_stops_everything_cleanly(tmp_path):
     """SIGINT to `kk99 up` alone ends feed and engine, with status 0, a summary and no traceback."""
     command = [sys.executable, "-m", "kk99.cli", "up", "--data", str(tmp_path), "--speed", "50"]
@@ -199,7 +212,7 @@ def test_the_summary_fits_a_terminal_and_its_command_runs(tmp_path, monkeypatch)
     summary = {
         "commands": 12_345_678, "accepted": 12_345_600, "rejected": 70, "duplicates": 8, "trades": 1_234,
         "seconds": 61.25, "first_seq": 1, "last_seq": 12_345_678, "durable_seq": 12_345_678, "state_hash": "ab" * 32,
-        "latency_p50_us": 1_239, "latency_p99_us": 33_561,
+        "latency_p50_us": 1_239, "latency_p99_us": 33_561, "settlement_lag": 0,
     }  # fmt: skip
     console = Console(width=80, file=io.StringIO())
     console.print(summary_table(summary))
@@ -320,14 +333,16 @@ def market():
 
 def busy(core):
     """A status with large numbers."""
-    return Status(12_345.0, 4_321_234.0, 8_642_345.0, 987_656.0, core.seq, 65_536, 65_536, (512, 2048), "a feed")
+    rates = 4_321_234.0, 8_642_345.0, 987_656.0
+    return Status(12_345.0, *rates, core.seq, 65_536, 65_536, (512, 2048), "a feed", core.seq - 54_321)
 
 
 def test_picture_and_line_show_the_market(market):
     """Prices in decimals, rates, sequences and the market's state are there."""
     text = shown(market.view, busy(market))
     best = market.view.ladder(market.instrument_id, Side.BUY, 1)[0].price_ticks
-    for part in ("BTCUSDT", "open", f"{best / 100:.2f}", "4,321,234", "a feed", f"{market.seq:,}", "≤ 0.51, 2.05 ms"):
+    figures = "4,321,234", "a feed", f"{market.seq:,}", "54,321", "≤ 0.51, 2.05 ms"
+    for part in ("BTCUSDT", "open", f"{best / 100:.2f}", *figures):
         assert part in text
     line = plain(market.view, busy(market))
     for part in ("BTCUSDT", f"{best / 100:.2f}", "4,321,234 commands/s", f"durable {market.seq:,}"):

@@ -48,6 +48,7 @@ _LEGEND: Final[Pairs] = [
     ("sequence", "last command seen here"),
     ("durable", "last command on disk"),
     ("view's lag", "durable, not seen here"),
+    ("settlement lag", "durable, not in books"),
     ("latency", "from sequence to here"),
     ("commit", "a write to disk"),
     ("p50, p99", "half, 99 % are below"),
@@ -70,6 +71,13 @@ class Status:
     commit_us: tuple[int, int] = (0, 0)
     """p50 and p99 of the journal's commits, upper bounds."""
     feed: str = ""
+    settlement_seq: int | None = None
+    """The last command whose events are in the books; None: not known."""
+
+    @property
+    def settlement_lag(self) -> str:
+        """How many durable commands are not in the books, as text."""
+        return "-" if self.settlement_seq is None else f"{max(self.durable_seq - self.settlement_seq, 0):,}"
 
 
 _WHOLE: Final = Precision(1, 1, 0, 0)
@@ -102,7 +110,7 @@ def plain(view: View, status: Status) -> str:
         f"{status.run_s:6.1f} s  {shown.name} {bid} / {ask}  {status.commands_per_s:,.0f} commands/s  "
         f"{status.trades_per_s:,.0f} trades/s  seq {view.last_seq:,}  durable {status.durable_seq:,}  "
         f"latency p50 {p50:.2f} ms, p99 {p99:.2f} ms  ring {status.ring_depth:,}  "
-        f"rejected {view.counts[EventKind.REJECTED]:,}"
+        f"rejected {view.counts[EventKind.REJECTED]:,}  settlement lag {status.settlement_lag}"
     )
 
 
@@ -306,6 +314,7 @@ def _engine(view: View, status: Status) -> Pairs:
         ("sequence", f"{view.last_seq:,}"),
         ("durable", f"{status.durable_seq:,}"),
         ("view's lag", f"{max(status.durable_seq - view.last_seq, 0):,}"),
+        ("settlement lag", status.settlement_lag),
         ("latency p50, p99", times_text(*(ns / 1e6 for ns in view.latency_ns(50, 99)))),
         ("commit p50, p99", "≤ " + times_text(*(us / 1e3 for us in status.commit_us))),
         ("ring", f"{status.ring_depth:,} of {status.ring_rows:,}"),

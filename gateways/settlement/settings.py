@@ -1,0 +1,95 @@
+"""The gateway's settings: which database, and how events are gathered into transactions.
+
+Invariants: every setting has a default and bounds; an unknown key, a wrong type or a value out of bounds is refused
+with an `InputError` that names the key; a password is read from a file of its own, never kept beside the rest.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path  # noqa: TC003 - the fields' types are looked at
+from typing import Any, Final
+
+from gateways.settlement.database import Database
+from kk99.errors import InputError
+
+BOOKS_FILE: Final = "books.db"
+
+
+def _bounded(default: float, low: float, high: float) -> Any:
+    return dataclasses.field(default=default, metadata={"low": low, "high": high})
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementSettings:
+    """The table [settlement]."""
+
+    url: str = ""
+    """The database: `sqlite:////path/of/file` or `postgresql://user@host/name`; by default SQLite in the venue's data
+    folder."""
+    password_file: Path | None = None
+    """A file with the password of a PostgreSQL user, and nothing else."""
+    transaction_events: int = _bounded(32_768, 1, 1 << 20)
+    """Events that one transaction takes, about."""
+    wait_s: float = _bounded(0.05, 0.0, 10.0)
+    """How long an event waits at most for others to share its transaction."""
+
+    def __post_init__(self) -> None:
+        """Check every bound."""
+        for field in dataclasses.fields(self):
+            if "low" in field.metadata:
+                low, high = field.metadata["low"], field.metadata["high"]
+                if not low <= getattr(self, field.name) <= high:
+                    raise InputError(f"{field.name} = {getattr(self, field.name)}: must be from {low} to {high}")
+
+    def open(self, folder: Path, *, is_writer: bool = False) -> Database:
+        """Return the database; `folder` is where the books lie by default. Raises `InputError`."""
+        url = self.url or f"sqlite:///{folder.absolute() / BOOKS_FILE}"
+        password = ""
+        if self.password_file is not None:
+            try:
+                password = self.password_file.read_text().strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise InputError(f"password_file = {self.password_file}: {error}") from error
+        return Database(url, password, is_writer=is_writer)
+
+
+def load(path: Path | None) -> SettlementSettings:
+    """Read the settings from a TOML file (None: the defaults), or raise `InputError`."""
+    if path is None:
+        return SettlementSettings()
+    try:
+        document = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not TOML: {error}") from error
+    if unknown := sorted(set(document) - {"settlement"}):
+        raise InputError(f"{path}: unknown key {unknown[0]!r}; the only table here is [settlement]")
+    table = document.get("settlement", {})
+    if not isinstance(table, dict):
+        raise InputError(f"{path}: settlement is not a table")
+    try:
+        return SettlementSettings(**_checked(table, path.parent))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _checked(given: dict[str, Any], folder: Path) -> dict[str, Any]:
+    known = {field.name: str(field.type) for field in dataclasses.fields(SettlementSettings)}
+    values: dict[str, Any] = {}
+    for key, value in given.items():
+        if key not in known:
+            raise InputError(f"unknown key {key!r}; known are {', '.join(known)}")
+        wanted = known[key]
+        if wanted == "float" and isinstance(value, int | float) and not isinstance(value, bool):
+            values[key] = float(value)
+        elif wanted.startswith("Path") and isinstance(value, str) and value:
+            values[key] = folder / value
+        elif type(value).__name__ == wanted:
+            values[key] = value
+        else:
+            raise InputError(f"{key} = {value!r}: must be of type {wanted.partition(' ')[0].replace('Path', 'text')}")
+    return values
