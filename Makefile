@@ -2,6 +2,7 @@
 
 ARGS ?=
 TIMES ?= 20
+MINUTES ?= 10
 BIN := .venv/bin
 PACKAGES := kk99 journal snapshots gateways replay
 # Every worker compiles or loads the kernels, so more of them than this only warm the room.
@@ -10,7 +11,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --python-version 3.11 --python-p
 	--only-binary :all: --custom-compile-command 'make lock' --quiet --group build
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format coverage bench fuzz crash lock clean
+.PHONY: help setup run test check format coverage bench guided fuzz crash lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -23,6 +24,7 @@ run: setup ## start the whole venue on this machine
 
 test: setup ## run the test suite (ARGS='-k name' to choose)
 	@scripts/strace.sh
+	@scripts/browser.sh
 	$(PYTEST) $(ARGS)
 
 check: setup ## check format, lint, types, imports and docs
@@ -46,7 +48,10 @@ bench: setup ## run every benchmark beside its C++ yardstick
 	@scripts/compiler.sh
 	$(BIN)/kk99 bench all $(ARGS)
 
-fuzz: setup ## run the generated tests for long, with fresh seeds
+guided: setup ## let a coverage-guided fuzzer at the FIX codec and session, MINUTES each
+	MINUTES=$(MINUTES) scripts/guided.sh
+
+fuzz: guided ## run that fuzzer, then the generated tests for long, with fresh seeds
 	$(PYTEST) -m hypothesis --hypothesis-profile long --timeout 7200 $(ARGS)
 
 crash: setup ## kill the venue TIMES times under load and prove that nothing acknowledged is lost

@@ -51,6 +51,11 @@ class DataDir:
         """Outbound numbers of the FIX sessions, which nothing else has."""
         return self.root / "fix"
 
+    @property
+    def settlement(self) -> Path:
+        """The books and records, unless they are in a database elsewhere; derived from the journal."""
+        return self.root / "settlement"
+
     def create(self) -> None:
         """Make the folders that are missing."""
         for folder in (self.journal, self.events, self.snapshots):

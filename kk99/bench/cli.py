@@ -30,6 +30,8 @@ BENCHES: Final = (
     "startup",
     "recover",
     "engine",
+    "history",
+    "web",
 )
 ALL: Final = "all"
 _WIDTH: Final = 140

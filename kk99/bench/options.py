@@ -8,10 +8,13 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+Size = TypeVar("Size", int, float)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,7 @@ class Options:
     data: Path
     """Folders are made below it, on the disk that is to be measured, and removed."""
 
-    def pick(self, full: int, tiny: int) -> int:
+    def pick(self, full: Size, tiny: Size) -> Size:
         """Return a size, by whether this is a quick run."""
         return tiny if self.quick else full
 
