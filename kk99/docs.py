@@ -144,8 +144,8 @@ def documents_page() -> str:
         f"""# Documents
 
 Commands from `{CommandKind(schema.FIRST_DOCUMENT_KIND).name}` on carry a msgpack map with text keys, at most
-{schema.DOCUMENT_BYTES_MAX:,} bytes. Bounds are of the value, of a text's length, or of the number of tiers or phases;
-both ends are allowed."""
+{schema.DOCUMENT_BYTES_MAX:,} bytes. Bounds are of the value, of a text's length, or of the number of tiers, phases or
+slices; both ends are allowed."""
     ]
     for kind, fields in directory_fields.DOCUMENTS.items():
         parts.append(f"## {kind.name}\n\n{kind.__doc__}\n\n{_fields(fields)}")

@@ -99,6 +99,8 @@ class Order:
     """Its session has been told that it is accepted."""
     end: bytes = b""
     """OrdStatus (39) once it has ended."""
+    parent: Order | None = None
+    """The scheduled order that it was released for, which is told of its fills."""
 
     @property
     def status(self) -> bytes:
@@ -221,6 +223,8 @@ class Lives:
         parent = self.get(event.parent_order_id) if is_exit else None
         if parent is not None and not order.is_told:
             order.session_id = parent.session_id
+        if parent is not None and parent.order_type == OrderType.ALGO:
+            order.parent, order.is_told = parent, True
         return order
 
     def change(self, order: Order, event: Event) -> None:

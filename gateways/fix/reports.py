@@ -79,6 +79,7 @@ class Reports:
             EventKind.ORDER_REDUCED: self._on_restated,
             EventKind.ORDER_RESIZED: self._on_restated,
             EventKind.ORDER_CANCELED: self._on_canceled,
+            EventKind.ORDER_RELEASED: self._on_released,
             EventKind.ORDER_TRIGGERED: self._on_triggered,
             EventKind.TRADE: self._on_trade,
             EventKind.EXITS_REFUSED: self._on_exits_refused,
@@ -161,9 +162,17 @@ class Reports:
         if order is None:
             return
         self.lives.change(order, event)
+        if order.parent is not None:
+            return
         is_reduced = event.kind == EventKind.ORDER_REDUCED
         text = "Self-trade prevention" if is_reduced else "As the linked order"
         self.teller.tell(event, order, b"D", restated=_PARTIAL_DECLINE if is_reduced else _MARKET_OPTION, text=text)
+
+    def _on_released(self, event: Event) -> None:
+        """Take what a scheduled order has left, which was told of its child's fills."""
+        order = self.lives.orders.get(event.order_id)
+        if order is not None:
+            order.leaves_lots = event.leaves_lots
 
     def _on_canceled(self, event: Event) -> None:
         order = self.lives.orders.get(event.order_id)
@@ -173,6 +182,8 @@ class Reports:
         text, restated = CANCEL_TEXTS[reason]
         status = EXPIRED if reason == CancelReason.EXPIRED else CANCELED
         self.lives.finish(order, status)
+        if order.parent is not None:
+            return
         if reason != CancelReason.REQUESTED:
             self.teller.tell(event, order, status, restated=restated, text=text)
             return
@@ -210,7 +221,8 @@ class Reports:
         self._has_traded = self._has_traded or event.command_kind == CommandKind.ORDER_NEW
         ids, leaves = (event.order_id, event.contra_order_id), (event.leaves_lots, event.contra_leaves_lots)
         fees = event.fee_units, event.contra_fee_units
-        orders = self.lives.orders.get(ids[0]), self.lives.orders.get(ids[1])
+        met = self.lives.orders.get(ids[0]), self.lives.orders.get(ids[1])
+        orders = self._of_parent(met[0], leaves[0]), met[1]
         identities = [(event.cause_seq, event.index, part) for part in (0, 1)]
         if len(self._trades) == TRADE_WINDOW:
             del self._trades[next(iter(self._trades))]
@@ -220,11 +232,19 @@ class Reports:
             if order is None:
                 continue
             order.fill(event.qty_lots, event.price_ticks)
-            order.leaves_lots = leaves[part]
+            order.leaves_lots = leaves[part] if order is met[part] else order.qty_lots - order.filled_lots
             if order.leaves_lots == 0 and not order.budget_units:  # a budget is spent when its cancel says so
                 self.lives.finish(order, FILLED)
             fill = Fill(event.price_ticks, event.qty_lots, fees[part], event.trade_id, is_taker=part == 0)
             self.teller.tell(event, order, b"F", fill=fill, part=part)
+
+    def _of_parent(self, order: Order | None, leaves_lots: int) -> Order | None:
+        """Return who is told of a fill: of a child, which has so much left, its parent."""
+        if order is None or order.parent is None:
+            return order
+        if leaves_lots == 0:
+            self.lives.finish(order, FILLED)
+        return order.parent
 
     def _on_undone(self, event: Event) -> None:
         """Report a bust or a correction to both sides."""

@@ -211,6 +211,9 @@ class Directory:
         number, document = self._sessions.add(fields)
         return to.DefineSession(number=number, document=document)
 
+    def _algo_order(self, fields: Fields) -> Decision:
+        return to.Schedule(**fields, document=pack(fields))
+
     def _operate(self, fields: Fields) -> Decision:
         return to.Operate(document=pack(fields))
 
@@ -225,6 +228,7 @@ class Directory:
         CommandKind.TRADING_SCHEDULE_DEFINE: _trading_schedule_define,
         CommandKind.BREAKER_DEFINE: _breaker_define,
         CommandKind.MARKET_GROUP_DEFINE: _market_group_define,
+        CommandKind.ALGO_ORDER: _algo_order,
     }
 
     def _refuse_schedule(self, fields: Fields) -> Reject | None:

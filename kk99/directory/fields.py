@@ -47,6 +47,7 @@ class FieldType(enum.Enum):
     TIERS = "tiers"
     PHASES = "phases"
     PHASE = "phase"
+    SLICES = "slices"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +75,22 @@ class Field:
                 return type(value) is str and value in PHASES
             case FieldType.TIERS | FieldType.PHASES:
                 return type(value) is list and self.low <= len(value) <= self.high
+            case FieldType.SLICES:
+                return (
+                    type(value) is list and self.low <= len(value) <= self.high and all(_is_slice(one) for one in value)
+                )
 
     def _fits(self, text: str) -> bool:
         return self.low <= len(text) <= self.high
+
+
+def _is_slice(value: object) -> bool:
+    """Whether the value is a slice of a scheduled order: its offset and its quantity."""
+    return (
+        type(value) is list
+        and len(value) == 2
+        and all(type(number) is int and 0 <= number <= schema.AMOUNT_MAX for number in value)
+    )
 
 
 def _integer(name: str, low: int, high: int, about: str, default: int | None = None) -> Field:
@@ -252,6 +266,12 @@ DOCUMENTS: Final[Mapping[CommandKind, tuple[Field, ...]]] = {
         _integer("level_3_ppm", 0, schema.PPM, "fall that halts it for the rest of the day, above them, or 0", 200_000),
         _integer("halt_s", 1, _DAY_S, "how long levels 1 and 2 halt", 900),
         *_OPERATOR,
+    ),
+    CommandKind.ALGO_ORDER: (
+        _integer("start_time_ns", 0, schema.AMOUNT_MAX, "when it begins, or 0: now", 0),
+        _integer("end_time_ns", 0, schema.AMOUNT_MAX, "when it ends, after the last slice"),
+        _integer("participation_ppm", 0, schema.PPM, "share of the volume that it may be, or 0: any", 0),
+        Field("slices", FieldType.SLICES, 1, schema.SLICES_MAX, "[ns since the start, lots] of each, in this order"),
     ),
 }
 """Fields of the document that each kind of command carries, in the order of the reference page."""

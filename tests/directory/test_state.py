@@ -32,6 +32,7 @@ VALUES = {
     "text": st.sampled_from(["", "x", "\n"]),
     "tiers": TIERS,
     "phases": PHASES,
+    "slices": st.lists(st.lists(st.integers(-1, 9), min_size=1, max_size=3), max_size=4),
 }
 
 
