@@ -29,8 +29,8 @@ DEFINITIONS: Final = (EventKind.INSTRUMENT_DEFINED, EventKind.INSTRUMENT_CHANGED
 FOLLOWED: Final = (
     EventKind.ORDER_ACCEPTED, EventKind.ORDER_REPLACED, EventKind.ORDER_REDUCED, EventKind.ORDER_CANCELED,
     EventKind.TRADE, EventKind.ORDER_DETAILS, EventKind.ORDER_TRIGGERED, EventKind.ORDER_REFRESHED,
-    EventKind.ORDER_RESIZED, EventKind.MARKET_STATE_CHANGED, EventKind.INSTRUMENT_STATE_CHANGED,
-    EventKind.REFERENCE_PRICE_CHANGED, EventKind.ORDER_IMAGE, *DEFINITIONS,
+    EventKind.ORDER_RESIZED, EventKind.ORDER_RELEASED, EventKind.MARKET_STATE_CHANGED,
+    EventKind.INSTRUMENT_STATE_CHANGED, EventKind.REFERENCE_PRICE_CHANGED, EventKind.ORDER_IMAGE, *DEFINITIONS,
 )  # fmt: skip
 """The kinds of events that a book is made of; all others say nothing of it."""
 
@@ -202,7 +202,7 @@ class Order:
         self.is_immediate = event.time_in_force in _IMMEDIATE or is_market_entry
         takes_at_close = market.state == MarketState.CALL and market.call_purpose == CallPurpose.CLOSING
         is_early = event.time_in_force == TimeInForce.AT_CLOSE and not takes_at_close
-        self.waits = event.order_type in _DORMANT or is_early
+        self.waits = event.order_type in _DORMANT or event.order_type == OrderType.ALGO or is_early
         self.is_resting = False
 
     def show(self, lots: int) -> None:
@@ -284,6 +284,8 @@ class Book:
                 order = self.orders[event.order_id]
                 order.leaves_lots = event.leaves_lots
                 order.show(event.leaves_lots)
+            case EventKind.ORDER_RELEASED:
+                self._released(event)
             case EventKind.ORDER_REFRESHED:
                 self.orders[event.order_id].show(event.display_qty_lots)
             case EventKind.ORDER_TRIGGERED:
@@ -346,6 +348,13 @@ class Book:
         if event.order_type != OrderType.MARKET:
             order.price_ticks = event.price_ticks
         self._entering = order
+
+    def _released(self, event: Event) -> None:
+        """Take what a scheduled order has left, which is in no book."""
+        order = self.orders[event.order_id]
+        order.leaves_lots = event.leaves_lots
+        if event.leaves_lots == 0:
+            self._end(order)
 
     def _image(self, event: Event) -> None:
         """Take a live order of an image; what hides of it, ORDER_DETAILS and ORDER_REFRESHED tell next."""

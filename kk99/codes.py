@@ -39,22 +39,24 @@ class CommandKind(Documented):
         12,
         "A gateway took a numbered message that asks nothing of the core, or refused one: takes its number.",
     )
-    ASSET_DEFINE = 13, "Document: a new asset."
-    FEE_SCHEDULE_DEFINE = 14, "Document: a new fee schedule, or new rates for one."
-    INSTRUMENT_DEFINE = 15, "Document: a new spot instrument."
-    INSTRUMENT_CHANGE = 16, "Document: new limits, collar or fee schedule of an instrument."
-    ACCOUNT_DEFINE = 17, "Document: a new account."
-    ACCOUNT_CHANGE = 18, "Document: a new tier or self-trade group of an account."
-    SESSION_DEFINE = 19, "Document: a new session by name."
-    INSTRUMENT_STATE = 20, "Operator: pre-open, open, cancel-only, halt, close a market or call an auction."
-    ACCOUNT_STATE = 21, "Operator: suspend, resume or kill an account (kill also cancels all its orders)."
-    REFERENCE_PRICE = 22, "Operator: set the price from which the collar is measured until the next trade."
-    TRADE_BUST = 23, "Operator: undo a trade."
-    TRADE_CORRECT = 24, "Operator: give a trade another price or a smaller quantity."
-    TRADING_SCHEDULE_DEFINE = 25, "Document: a new trading schedule, or new phases for one."
-    BREAKER_DEFINE = 26, "Document: the circuit breaker of an instrument."
-    MARKET_GROUP_DEFINE = 27, "Document: a new market group, or new levels for one."
-    IDENTITY_DEFINE = 28, "Document: who may log on, as what and for whom, or what he now may."
+    ORDER_SUSPEND = 13, "Let a scheduled order release nothing for a while, or go on."
+    ASSET_DEFINE = 14, "Document: a new asset."
+    FEE_SCHEDULE_DEFINE = 15, "Document: a new fee schedule, or new rates for one."
+    INSTRUMENT_DEFINE = 16, "Document: a new spot instrument."
+    INSTRUMENT_CHANGE = 17, "Document: new limits, collar or fee schedule of an instrument."
+    ACCOUNT_DEFINE = 18, "Document: a new account."
+    ACCOUNT_CHANGE = 19, "Document: a new tier or self-trade group of an account."
+    SESSION_DEFINE = 20, "Document: a new session by name."
+    INSTRUMENT_STATE = 21, "Operator: pre-open, open, cancel-only, halt, close a market or call an auction."
+    ACCOUNT_STATE = 22, "Operator: suspend, resume or kill an account (kill also cancels all its orders)."
+    REFERENCE_PRICE = 23, "Operator: set the price from which the collar is measured until the next trade."
+    TRADE_BUST = 24, "Operator: undo a trade."
+    TRADE_CORRECT = 25, "Operator: give a trade another price or a smaller quantity."
+    TRADING_SCHEDULE_DEFINE = 26, "Document: a new trading schedule, or new phases for one."
+    BREAKER_DEFINE = 27, "Document: the circuit breaker of an instrument."
+    MARKET_GROUP_DEFINE = 28, "Document: a new market group, or new levels for one."
+    IDENTITY_DEFINE = 29, "Document: who may log on, as what and for whom, or what he now may."
+    ALGO_ORDER = 30, "Document: enter an order that is worked off by a schedule."
 
 
 FIRST_DOCUMENT_KIND: Final = CommandKind.ASSET_DEFINE
@@ -92,47 +94,56 @@ class EventKind(Documented):
         "The order has another quantity because of the order it is linked to; `amount_units` is its hold.",
     )
     EXITS_REFUSED = 20, "A bracket's exits could not be armed; `reason` is a RejectCode."
-    INDEX_PRICE_CHANGED = 21, "The instrument's index price is `price_ticks`."
-    MARKET_STATE_CHANGED = (
+    ORDER_SUSPENDED = 21, "The scheduled order is suspended (`state` 1) or goes on (0); `amount_units` is its hold."
+    ORDER_RELEASED = (
         22,
+        "The scheduled order released `qty_lots` as a child, which is gone; `leaves_lots` is what is left to release.",
+    )
+    INDEX_PRICE_CHANGED = 23, "The instrument's index price is `price_ticks`."
+    MARKET_STATE_CHANGED = (
+        24,
         "The venue itself put a market in state `state`: `state_reason` a StateReason, `call_purpose` a CallPurpose.",
     )
     AUCTION_INDICATIVE = (
-        23,
+        25,
         "A call auction would trade `qty_lots` at `price_ticks`, with a surplus of `leaves_lots` (above 0: to buy).",
     )
-    AUCTION_UNCROSSED = 24, "A call auction's price is `price_ticks`, for `qty_lots`; its trades follow."
+    AUCTION_UNCROSSED = 26, "A call auction's price is `price_ticks`, for `qty_lots`; its trades follow."
     BREAKER_TRIPPED = (
-        25,
+        27,
         "A circuit breaker halts the instrument, or market group `order_id`; `breaker_reason` is a BreakerReason.",
     )
-    BREAKER_ALERT = 26, "A circuit breaker's threshold that halts nothing is passed."
-    STRESS_CHANGED = 27, "The stress of a market is `measure`, 0 to 100; it was `threshold` when told last."
+    BREAKER_ALERT = 28, "A circuit breaker's threshold that halts nothing is passed."
+    STRESS_CHANGED = 29, "The stress of a market is `measure`, 0 to 100; it was `threshold` when told last."
     GROUP_INDEX_CHANGED = (
-        28,
+        30,
         "Market group `order_id` has index `price_ticks`, last close `close_price_ticks`, fall `measure`.",
     )
-    MESSAGE_NOTED = 29, "A gateway's numbered message was noted; fields as in the command."
-    ASSET_DEFINED = 30, "Document: a new asset has its number."
-    FEE_SCHEDULE_DEFINED = 31, "Document: a fee schedule has its number and rates."
-    INSTRUMENT_DEFINED = 32, "Document: a new instrument has its number."
-    INSTRUMENT_CHANGED = 33, "Document: an instrument as it now stands."
-    ACCOUNT_DEFINED = 34, "Document: a new account has its number."
-    ACCOUNT_CHANGED = 35, "Document: an account as it now stands."
-    SESSION_DEFINED = 36, "Document: a new session has its number."
-    TRADING_SCHEDULE_DEFINED = 37, "Document: a trading schedule has its number and phases."
-    BREAKER_DEFINED = 38, "Document: the circuit breaker of an instrument has its number and thresholds."
-    MARKET_GROUP_DEFINED = 39, "Document: a market group has its number and levels."
-    IDENTITY_DEFINED = 40, "Document: an identity has its number, and stands as the document says."
-    INSTRUMENT_STATE_CHANGED = 41, "Document (who and why): a market is in state `state`."
-    ACCOUNT_STATE_CHANGED = 42, "Document (who and why): an account is in state `state`."
-    REFERENCE_PRICE_CHANGED = 43, "Document (who and why): the collar is measured from `price_ticks`."
-    TRADE_BUSTED = 44, "Document (who and why): the trade is undone; fields as in the TRADE."
-    TRADE_CORRECTED = 45, "Document (who and why): the trade now has these fields."
-    BALANCE_IMAGE = 46, "In an image only: `amount_units` available and `notional_units` held of `asset_id`."
-    ORDER_IMAGE = 47, "In an image only: a live order, in price-time order within its side, entered by `origin_seq`."
-    SESSION_IMAGE = 48, "In an image only: session `order_id` is at `session_epoch` and last took `client_seq`."
-    ASSET_IMAGE = 49, "In an image only: `amount_units` deposited and `notional_units` withdrawn of `asset_id`, ever."
+    MESSAGE_NOTED = 31, "A gateway's numbered message was noted; fields as in the command."
+    ASSET_DEFINED = 32, "Document: a new asset has its number."
+    FEE_SCHEDULE_DEFINED = 33, "Document: a fee schedule has its number and rates."
+    INSTRUMENT_DEFINED = 34, "Document: a new instrument has its number."
+    INSTRUMENT_CHANGED = 35, "Document: an instrument as it now stands."
+    ACCOUNT_DEFINED = 36, "Document: a new account has its number."
+    ACCOUNT_CHANGED = 37, "Document: an account as it now stands."
+    SESSION_DEFINED = 38, "Document: a new session has its number."
+    TRADING_SCHEDULE_DEFINED = 39, "Document: a trading schedule has its number and phases."
+    BREAKER_DEFINED = 40, "Document: the circuit breaker of an instrument has its number and thresholds."
+    MARKET_GROUP_DEFINED = 41, "Document: a market group has its number and levels."
+    IDENTITY_DEFINED = 42, "Document: an identity has its number, and stands as the document says."
+    INSTRUMENT_STATE_CHANGED = 43, "Document (who and why): a market is in state `state`."
+    ACCOUNT_STATE_CHANGED = 44, "Document (who and why): an account is in state `state`."
+    REFERENCE_PRICE_CHANGED = 45, "Document (who and why): the collar is measured from `price_ticks`."
+    TRADE_BUSTED = 46, "Document (who and why): the trade is undone; fields as in the TRADE."
+    TRADE_CORRECTED = 47, "Document (who and why): the trade now has these fields."
+    ALGO_SCHEDULED = (
+        48,
+        "Document: the schedule of order `order_id`, which ORDER_ACCEPTED tells next (an image: before).",
+    )
+    BALANCE_IMAGE = 49, "In an image only: `amount_units` available and `notional_units` held of `asset_id`."
+    ORDER_IMAGE = 50, "In an image only: a live order, in price-time order within its side, entered by `origin_seq`."
+    SESSION_IMAGE = 51, "In an image only: session `order_id` is at `session_epoch` and last took `client_seq`."
+    ASSET_IMAGE = 52, "In an image only: `amount_units` deposited and `notional_units` withdrawn of `asset_id`, ever."
 
 
 class Side(Documented):
@@ -156,6 +167,7 @@ class OrderType(Documented):
     TRAILING_STOP_LIMIT = 8, "A stop-limit whose trigger follows the best price since entry at a distance."
     OCO = 9, "A limit order and a stop, of which one cancels the other."
     BRACKET = 10, "An entry, then a take-profit and a stop-loss for what it filled."
+    ALGO = 11, "Worked off by a schedule, in parts that are IOC orders; entered by ALGO_ORDER alone."
 
 
 class TimeInForce(Documented):
@@ -279,6 +291,7 @@ class CancelReason(Documented):
     EXPIRED = 10, "Its time in force ended."
     LINKED = 11, "The order that it is linked to was filled, triggered or canceled."
     MIN_QTY = 12, "Its minimum quantity could not be filled at once."
+    FUNDS = 13, "What a child gave back to its scheduled order is no longer covered."
 
 
 class RejectCode(Documented):
@@ -311,7 +324,7 @@ class RejectCode(Documented):
     MARKET_CLOSED = 25, "The market is closed."
     MARKET_OPEN = 26, "The order is for the opening auction, which is over."
     MARKET_CALL = 27, "The auction call takes only what can rest or wait for its end."
-    EXPIRE_INVALID = 28, "The expiry is not after now."
+    EXPIRE_INVALID = 28, "The expiry is not after now (or the start of a schedule), or that start is before now."
     PRICE_INVALID = 29, "A limit price below one tick, or a price where none belongs."
     PRICE_OFF_TICK = 30, "The price is not a multiple of the instrument's tick step."
     PRICE_ABOVE_MAX = 31, "The price is above the instrument's maximum."
@@ -335,15 +348,22 @@ class RejectCode(Documented):
         "The display or refill is off lot, negative or above the quantity, or a refill has no display.",
     )
     MIN_QTY_INVALID = 45, "The minimum quantity is negative or above the quantity."
-    NOTIONAL_BELOW_MIN = 46, "Price times quantity (or the budget) is below the instrument's minimum."
-    NOTIONAL_ABOVE_MAX = 47, "Price times quantity (or the budget) is above the instrument's maximum."
-    AMOUNT_INVALID = 48, "The amount is zero, negative, too large, or given where none belongs."
-    CLIENT_ID_DUPLICATE = 49, "The account has a live or recently ended order with this client order id."
-    FUNDS_INSUFFICIENT = 50, "The account's available balance does not cover the hold, debit or reversal."
-    POST_ONLY_CROSSES = 51, "The order is post-only and would trade."
-    ORDERS_FULL = 52, "ORDERS_MAX - 1 live orders, LEVELS_MAX price levels, or as many balances as there can be."
-    WORK_QUEUE_FULL = 53, "Too many mass cancels are pending; try again."
-    TRADE_UNKNOWN = 54, "No trade of this id within the bust window."
-    TRADE_BUSTED = 55, "The trade is already busted."
-    STATE_UNCHANGED = 56, "The market or account is in that state already, or the state does not exist."
-    MARKET_BUSY = 57, "The market is uncrossing; try again when it has ended."
+    SCHEDULE_INVALID = (
+        46,
+        "Offsets do not rise, the last is not before the end, or the slices do not sum to the quantity.",
+    )
+    NOTIONAL_BELOW_MIN = 47, "Price times quantity (or the budget) is below the instrument's minimum."
+    NOTIONAL_ABOVE_MAX = 48, "Price times quantity (or the budget) is above the instrument's maximum."
+    AMOUNT_INVALID = 49, "The amount is zero, negative, too large, or given where none belongs."
+    CLIENT_ID_DUPLICATE = 50, "The account has a live or recently ended order with this client order id."
+    FUNDS_INSUFFICIENT = 51, "The account's available balance does not cover the hold, debit or reversal."
+    POST_ONLY_CROSSES = 52, "The order is post-only and would trade."
+    ORDERS_FULL = (
+        53,
+        "ORDERS_MAX - 1 live orders, ALGOS_MAX of them scheduled, LEVELS_MAX price levels, or no room for balances.",
+    )
+    WORK_QUEUE_FULL = 54, "Too many mass cancels are pending; try again."
+    TRADE_UNKNOWN = 55, "No trade of this id within the bust window."
+    TRADE_BUSTED = 56, "The trade is already busted."
+    STATE_UNCHANGED = 57, "The market, account or scheduled order is in that state already, or it does not exist."
+    MARKET_BUSY = 58, "The market is uncrossing; try again when it has ended."

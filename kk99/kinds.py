@@ -39,6 +39,7 @@ COMMAND_FIELDS: Final[dict[CommandKind, str]] = {
     CommandKind.INDEX_PRICE: "instrument_id price_ticks target_lo close_price_ticks",
     CommandKind.MESSAGE_NOTED: "account_id instrument_id side order_type flags state price_ticks qty_lots "
     f"amount_units target_lo {_CLIENT_ID}",
+    CommandKind.ORDER_SUSPEND: "account_id flags target_lo target_hi state",
     CommandKind.ASSET_DEFINE: _DOCUMENT,
     CommandKind.FEE_SCHEDULE_DEFINE: _DOCUMENT,
     CommandKind.INSTRUMENT_DEFINE: _DOCUMENT,
@@ -55,6 +56,8 @@ COMMAND_FIELDS: Final[dict[CommandKind, str]] = {
     CommandKind.BREAKER_DEFINE: _DOCUMENT,
     CommandKind.MARKET_GROUP_DEFINE: _DOCUMENT,
     CommandKind.IDENTITY_DEFINE: _DOCUMENT,
+    CommandKind.ALGO_ORDER: "account_id instrument_id side order_type time_in_force self_trade flags price_ticks "
+    f"qty_lots {_CLIENT_ID} {_DOCUMENT}",
 }
 """Fields that a command of each kind uses, beside COMMAND_COMMON; every other byte of its row is zero."""
 
@@ -71,6 +74,7 @@ ORDER_NEW_FIELDS: Final[dict[OrderType, str]] = {
     OrderType.TRAILING_STOP_LIMIT: _TRAIL,
     OrderType.OCO: f"{_TRIGGER} stop_limit_price_ticks target_lo target_hi",
     OrderType.BRACKET: f"{_TRIGGER} stop_limit_price_ticks take_profit_price_ticks",
+    OrderType.ALGO: "",
 }
 """Fields that an ORDER_NEW of each order type uses beside those of every ORDER_NEW."""
 
@@ -80,10 +84,8 @@ _ORDER: Final = (
     "account_id instrument_id side order_type time_in_force self_trade flags order_id price_ticks qty_lots leaves_lots "
     f"{_CLIENT_ID}"
 )
-_CHANGED: Final = (
-    f"{_SENDER} reason account_id instrument_id side order_id price_ticks qty_lots leaves_lots amount_units "
-    f"{_CLIENT_ID}"
-)
+_SCHEDULED: Final = f"account_id instrument_id side order_id price_ticks qty_lots leaves_lots amount_units {_CLIENT_ID}"
+_CHANGED: Final = f"{_SENDER} reason {_SCHEDULED}"
 _MONEY: Final = f"{_SENDER} account_id asset_id amount_units fee_units contra_fee_units"
 _TRADE: Final = (
     "account_id contra_account_id instrument_id side order_id contra_order_id price_ticks qty_lots contra_leaves_lots "
@@ -115,6 +117,8 @@ EVENT_FIELDS: Final[dict[EventKind, str]] = {
     f"leaves_lots {_CLIENT_ID}",
     EventKind.ORDER_RESIZED: _CHANGED,
     EventKind.EXITS_REFUSED: f"{_SENDER} reason account_id instrument_id side order_id qty_lots amount_units",
+    EventKind.ORDER_SUSPENDED: f"{_SENDER} state {_SCHEDULED}",
+    EventKind.ORDER_RELEASED: f"{_SENDER} {_SCHEDULED}",
     EventKind.INDEX_PRICE_CHANGED: f"{_SENDER} instrument_id price_ticks",
     EventKind.MARKET_STATE_CHANGED: f"{_SENDER} instrument_id state state_reason call_purpose expire_time_ns",
     EventKind.AUCTION_INDICATIVE: _AUCTION,
@@ -135,11 +139,13 @@ EVENT_FIELDS: Final[dict[EventKind, str]] = {
     EventKind.BREAKER_DEFINED: f"{_SENDER} order_id {_DOCUMENT}",
     EventKind.MARKET_GROUP_DEFINED: f"{_SENDER} order_id {_DOCUMENT}",
     EventKind.IDENTITY_DEFINED: f"{_SENDER} order_id {_DOCUMENT}",
-    EventKind.INSTRUMENT_STATE_CHANGED: f"{_SENDER} instrument_id state call_purpose price_ticks {_DOCUMENT}",
+    EventKind.INSTRUMENT_STATE_CHANGED: f"{_SENDER} instrument_id state call_purpose price_ticks "
+    f"expire_time_ns {_DOCUMENT}",
     EventKind.ACCOUNT_STATE_CHANGED: f"{_SENDER} account_id state {_DOCUMENT}",
     EventKind.REFERENCE_PRICE_CHANGED: f"{_SENDER} instrument_id price_ticks {_DOCUMENT}",
     EventKind.TRADE_BUSTED: f"{_TRADE} {_DOCUMENT}",
     EventKind.TRADE_CORRECTED: f"{_TRADE} {_DOCUMENT}",
+    EventKind.ALGO_SCHEDULED: f"{_SENDER} account_id instrument_id side order_id {_DOCUMENT}",
     EventKind.BALANCE_IMAGE: "account_id asset_id amount_units notional_units",
     EventKind.ORDER_IMAGE: f"session_id {_ORDER} state amount_units notional_units",
     EventKind.SESSION_IMAGE: "order_id session_epoch client_seq",
@@ -158,6 +164,7 @@ ORDER_DETAILS_FIELDS: Final[dict[OrderType, str]] = {
     OrderType.TRAILING_STOP_LIMIT: f"{_TRAIL} trigger_price_ticks",
     OrderType.OCO: "",
     OrderType.BRACKET: f"{_TRIGGER} stop_limit_price_ticks take_profit_price_ticks",
+    OrderType.ALGO: "",
 }
 """Fields that ORDER_DETAILS of an order of each type uses beside those of every ORDER_DETAILS."""
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from kk99.batch import Commands, Rows
 
 DIRECTORY_SECTION: Final = "directory"
-SLICE_ORDERS: Final = 1 << 14
-"""Orders that one step of a copy takes, 2 MiB of them: some tenths of a millisecond."""
+SLICE_RECORDS: Final = 1 << 14
+"""Orders and extras that one step of a copy takes, 2 MiB of them: some tenths of a millisecond."""
 
 
 class Applied(NamedTuple):
@@ -72,9 +72,9 @@ class Sections:
         self._copies.begin(machine.state)
         self._copy_rest(machine)
 
-    def advance(self, order_count: int = SLICE_ORDERS) -> bool:
-        """Copy so many more orders as they stood when the copy began; return whether all is copied."""
-        return self._copies.advance(order_count)
+    def advance(self, record_count: int = SLICE_RECORDS) -> bool:
+        """Copy so many more orders and extras as they stood when the copy began; return whether all is copied."""
+        return self._copies.advance(record_count)
 
     def _copy_rest(self, machine: Machine) -> None:
         self._pieces, self._directory = machine.directory.pieces(), b""
@@ -207,7 +207,10 @@ class Machine:
         if isinstance(decision, decisions.Reject):
             apply.resolve(self.state.handle, handle, row, int(decision.code))
             return
-        if isinstance(decision, decisions.Operate):
+        if isinstance(decision, decisions.Schedule):
+            terms = (decision.start_time_ns, decision.end_time_ns, decision.participation_ppm)
+            define.stage(self.state, *terms, decision.slices)
+        if isinstance(decision, decisions.Operate | decisions.Schedule):
             event = int(self.state.words[lay.S_EVENTS])
             if apply.resolve(self.state.handle, handle, row, 0):
                 self._attach(event, decision.document)

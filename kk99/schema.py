@@ -101,6 +101,10 @@ TIMERS_MAX: Final = ORDERS_MAX + (1 << 20)
 PHASES: Final = 16
 """Transitions of a trading schedule."""
 TRADING_SCHEDULES_MAX: Final = 1 << 10
+SLICES_MAX: Final = 512
+"""Slices of a scheduled order."""
+ALGOS_MAX: Final = 1 << 12
+"""Scheduled orders that are live at a time."""
 INDICATIVE_NS: Final = 1_000_000_000
 """How often a call auction's indicative price is looked at."""
 MARKET_GROUPS_MAX: Final = 1 << 8

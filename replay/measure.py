@@ -19,7 +19,7 @@ from kk99.errors import InputError
 from kk99.machine import Machine
 from kk99.schema import CommandKind, OrderType, Side, TimeInForce
 from replay import ledger, run
-from replay.quality import InstrumentQuality, OrderQuality, Quality, Revision, revisions_in
+from replay.quality import Quality, Revision, revisions_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from journal.reader import Reader
     from kk99.book import Event
+    from replay.figures import InstrumentQuality, OrderQuality
     from replay.lines import Columns
 
 PRICE_PLACES: Final = 4

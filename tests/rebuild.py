@@ -63,6 +63,9 @@ class Rebuilt:
         self.withdrawn: defaultdict[int, int] = defaultdict(int)
         self.trades: dict[int, Event] = {}
         self.last: tuple[int, int] = (0, 0)
+        self.algos: dict[int, Document] = {}
+        """The slices of each scheduled order, by its id."""
+        self.suspended: set[int] = set()
         self.aggressors: list[int] = []
         """The orders that came in last; the one that now trades is the last of them that is no exit."""
 
@@ -79,7 +82,7 @@ class Rebuilt:
             if cause != self.last[0]:
                 self.aggressors.clear()
             self.last = cause, index
-            if EventKind.ASSET_DEFINED <= event["kind"] <= EventKind.TRADE_CORRECTED:
+            if EventKind.ASSET_DEFINED <= event["kind"] <= EventKind.ALGO_SCHEDULED:
                 offset, size = event["document_offset"], event["document_size"]
                 self._document(event, msgpack.unpackb(bytes(tail[offset : offset + size])))
             else:
@@ -146,6 +149,10 @@ class Rebuilt:
                 self.instruments[order.instrument_id].to_the_back(order)
             case EventKind.ORDER_CANCELED:
                 self._end(self.orders[event["order_id"]])
+            case EventKind.ORDER_RELEASED:
+                self._released(event)
+            case EventKind.ORDER_SUSPENDED:
+                (self.suspended.add if event["state"] else self.suspended.discard)(event["order_id"])
 
     def _number(self, event: Event) -> None:
         """Note that the command took its number, where the event says which."""
@@ -174,7 +181,9 @@ class Rebuilt:
     def _told_hold(self, order: Order, amount: int) -> None:
         """Hold the amount that an event tells; from it follows the price at which a buy is held."""
         self._hold(order, amount)
-        if not order.is_budget:
+        if order.is_child_like:
+            order.hold_price_ticks = order.price_ticks  # by its parent's rates, if it is a child
+        elif not order.is_budget:
             order.hold_price_ticks = self.instruments[order.instrument_id].hold_price(order, amount)
 
     # Orders -----------------------------------------------------------------------------------------------------------
@@ -189,7 +198,7 @@ class Rebuilt:
         self.orders[order.order_id] = order
         self._told_hold(order, event["amount_units"])
         instrument.enter(order)
-        if not order.is_dormant:
+        if not order.is_dormant and order.order_type != OrderType.ALGO:
             self.aggressors.append(order.order_id)
 
     def _details(self, event: Event) -> None:
@@ -205,7 +214,10 @@ class Rebuilt:
         if order.order_type == OrderType.BRACKET:
             return
         order.parent_order_id = event["parent_order_id"]
-        if order.parent_order_id and not order.is_dormant:  # an exit does not trade when it is armed
+        if order.parent_order_id in self.algos:
+            order.hold_ppm = self.orders[order.parent_order_id].hold_ppm
+            assert order.hold_units == instrument.hold(order), "a hold that no rate of its parent explains"
+        elif order.parent_order_id and not order.is_dormant:  # an exit does not trade when it is armed
             self.aggressors.remove(order.order_id)
             instrument.remove(order)
             if instrument.would_cross(order):
@@ -266,6 +278,15 @@ class Rebuilt:
         if order.order_id in self.aggressors:
             self.aggressors.remove(order.order_id)
         del self.orders[order.order_id]
+        self.algos.pop(order.order_id, None)
+
+    def _released(self, event: Event) -> None:
+        """What a parent has left after a child; in the midst of the release it still holds for all."""
+        parent = self.orders[event["order_id"]]
+        parent.leaves_lots = event["leaves_lots"]
+        self._told_hold(parent, event["amount_units"])
+        if parent.leaves_lots == 0:
+            self._end(parent)
 
     def _show_less(self, order: Order, taken: int, *, comes_in: bool) -> None:
         """What an iceberg shows after quantity was taken off it."""
@@ -337,6 +358,9 @@ class Rebuilt:
                 self.sessions[event["order_id"]] = Session()
             case EventKind.TRADING_SCHEDULE_DEFINED:
                 self.trading_schedules[document["name"]] = document
+            case EventKind.ALGO_SCHEDULED:
+                start_ns = document["start_time_ns"] or event["time_ns"] or 1
+                self.algos[event["order_id"]] = document | {"start_time_ns": start_ns}
             case EventKind.INSTRUMENT_STATE_CHANGED:
                 self.instruments[event["instrument_id"]].enter_state(event)
             case EventKind.ACCOUNT_STATE_CHANGED:

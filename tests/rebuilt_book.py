@@ -69,6 +69,11 @@ class Order:
         return self.order_type == OrderType.MARKET and self.qty_lots == 0
 
     @property
+    def is_child_like(self) -> bool:
+        """Whether it may be the child of a scheduled order, which ORDER_DETAILS tells next."""
+        return self.order_type == OrderType.LIMIT and self.time_in_force == TimeInForce.IOC
+
+    @property
     def is_immediate(self) -> bool:
         """Whether nothing of it stays."""
         is_market = self.order_type == OrderType.BRACKET and self.price_ticks == 0
@@ -111,7 +116,7 @@ class Instrument:
         if order.order_type == OrderType.MARKET:
             order.rests_at_ticks = self.market_limit(order.side)
         is_early = order.time_in_force == TimeInForce.AT_CLOSE and not self.takes_at_close()
-        if order.is_dormant or is_early:
+        if order.is_dormant or is_early or order.order_type == OrderType.ALGO:
             order.place = Place.APART
         else:
             self.put(order)

@@ -157,6 +157,12 @@ BUILT = [
         "ORDER_CANCEL",
         {"account_id": 16, "target_lo": HASH["one"][0], "target_hi": HASH["one"][1], "flags": 4 | 2},
     ),
+    (build.order_suspend(16, 77), "ORDER_SUSPEND", {"account_id": 16, "target_lo": 77, "state": 1}),
+    (
+        build.order_suspend(16, state=0, target_client_id="one"),
+        "ORDER_SUSPEND",
+        {"account_id": 16, "target_lo": HASH["one"][0], "target_hi": HASH["one"][1], "flags": 4 | 2},
+    ),
     (build.mass_cancel(16), "MASS_CANCEL", {"account_id": 16}),
     (build.mass_cancel(16, 2, Side.SELL), "MASS_CANCEL", {"account_id": 16, "instrument_id": 2, "side": 2}),
     (build.deposit(16, 1, 500), "DEPOSIT", {"account_id": 16, "asset_id": 1, "amount_units": 500}),
@@ -213,6 +219,26 @@ def test_rows_have_these_fields_and_no_others(built, kind, fields):
     assert len(built.cold) == np.count_nonzero(built.rows["flags"] & Flag.HAS_COLD)
 
 
+def test_a_scheduled_order_has_its_row_its_document_and_its_client_id():
+    """The document is one that the directory takes; what is left out is 0."""
+    built = build.algo_order(
+        16, 2, Side.SELL, 7, 100, [(0, 3), (10, 4)], 50, client_id="one", flags=Flag.CANCEL_ON_LOST
+    )
+    expected = build.new_rows(1)
+    fields = {
+        "kind": CommandKind.ALGO_ORDER, "account_id": 16, "instrument_id": 2, "side": 2, "order_type": 11,
+        "time_in_force": 6, "qty_lots": 7, "price_ticks": 100, "flags": 16 | 2, "client_id_lo": HASH["one"][0],
+        "client_id_hi": HASH["one"][1], "document_size": len(built.tail),
+    }  # fmt: skip
+    for name, value in fields.items():
+        expected[name] = value
+    assert built.rows.tobytes() == expected.tobytes()
+    decision = Directory().decide(built.rows[0], built.tail)
+    assert (decision.start_time_ns, decision.end_time_ns, decision.participation_ppm) == (0, 50, 0)
+    assert decision.slices == [[0, 3], [10, 4]]
+    assert build.algo_order(16, 2, 1, 3, 9, [(0, 3)], 5, participation_ppm=8, start_time_ns=4).cold.size == 0
+
+
 def test_definitions_are_what_the_directory_takes():
     """Each definition, in this order, is accepted by an empty directory."""
     directory = Directory()
@@ -231,7 +257,7 @@ def test_definitions_are_what_the_directory_takes():
 
 def test_every_kind_has_a_builder():
     """No kind of command is left to be built by hand."""
-    kinds = {kind for _, kind, *_ in BUILT} | {kind for _, kind in DEFINITIONS}
+    kinds = {kind for _, kind, *_ in BUILT} | {kind for _, kind in DEFINITIONS} | {"ALGO_ORDER"}  # has its own test
     assert kinds == {kind.name for kind in CommandKind}
 
 

@@ -29,6 +29,7 @@ _ORDER_TYPES: Final = {
     OrderType.TRAILING_STOP_LIMIT: b"P",
     OrderType.OCO: b"2",
     OrderType.BRACKET: b"2",
+    OrderType.ALGO: b"2",
 }
 _EXCHANGE_FEE: Final = b"4"
 _NEWER_EXEC_TYPES: Final = {b"L": b"D"}

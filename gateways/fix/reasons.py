@@ -141,6 +141,7 @@ REJECTED: Final[dict[RejectCode, Answer]] = {
     _R.QTY_BELOW_FILLED: Answer("Quantity does not exceed what is filled", 13, 0),
     _R.DISPLAY_INVALID: Answer("MaxFloor off lot or above the quantity", 13),
     _R.MIN_QTY_INVALID: Answer("MinQty above the quantity", 13),
+    _R.SCHEDULE_INVALID: Answer("Schedule does not fit the order", 99),
     _R.NOTIONAL_BELOW_MIN: Answer("Order value below the minimum", 99),
     _R.NOTIONAL_ABOVE_MAX: Answer("Order value above the maximum", 3),
     _R.AMOUNT_INVALID: Answer("CashOrderQty where none belongs", 13),
@@ -168,5 +169,6 @@ CANCELED: Final[dict[CancelReason, tuple[str, int]]] = {
     CancelReason.EXPIRED: ("Expired", 0),
     CancelReason.LINKED: ("Linked order filled, triggered or canceled", 99),
     CancelReason.MIN_QTY: ("MinQty not filled at once", 0),
+    CancelReason.FUNDS: ("What was released is no longer covered", 8),
 }
 """Text and ExecRestatementReason (378; 0: none) of an order that ended other than by being filled."""

@@ -73,6 +73,7 @@ class Reports:
             EventKind.ORDER_REDUCED: self._on_restated,
             EventKind.ORDER_RESIZED: self._on_restated,
             EventKind.ORDER_CANCELED: self._on_canceled,
+            EventKind.ORDER_RELEASED: self._on_released,
             EventKind.ORDER_TRIGGERED: self._on_triggered,
             EventKind.TRADE: self._on_trade,
             EventKind.EXITS_REFUSED: self._on_exits_refused,
@@ -178,6 +179,15 @@ class Reports:
         is_reduced = event.kind == EventKind.ORDER_REDUCED
         text = "Self-trade prevention" if is_reduced else "As the linked order"
         self.teller.tell(event, order, b"D", restated=_PARTIAL_DECLINE if is_reduced else _MARKET_OPTION, text=text)
+
+    def _on_released(self, event: Event) -> None:
+        """Take what a scheduled order has left; its fills are told of the child."""
+        order = self.lives.get(event.order_id)
+        if order is None:
+            return
+        order.leaves_lots = event.leaves_lots
+        if event.leaves_lots == 0:
+            self.lives.finish(order, FILLED)
 
     def _on_canceled(self, event: Event) -> None:
         order = self.lives.orders.get(event.order_id)

@@ -24,7 +24,7 @@ class Instrument(msgspec.Struct, kw_only=True):
     call_purpose: str
     """What an auction call is for, empty without one."""
     state_reason: str
-    """Why the venue itself put the market in its state, empty for an operator's order."""
+    """Why the venue itself put the market in its state; empty for an operator's order, or before this gateway began."""
     state_since_ns: int
     """0: before this gateway began."""
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 ADDRESSES_MAX: Final = 100_000
 """Addresses of which requests are counted; the one that was quiet longest is forgotten first."""
 WINDOW_S: Final = 60.0
+TOLD_HEADERS: Final = ("ratelimit-limit", "ratelimit-remaining", "ratelimit-reset", "retry-after", "x-correlation-id")
+"""Headers that pages of other origins may read too."""
 _SECURITY: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),

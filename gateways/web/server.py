@@ -26,7 +26,7 @@ from gateways.figures import add_follower, report_folder
 from gateways.web import forms, pages
 from gateways.web.errors import Kind, RequestError
 from gateways.web.feed import Feed
-from gateways.web.guard import Answers, Budget, Guard, address_of
+from gateways.web.guard import TOLD_HEADERS, Answers, Budget, Guard, address_of
 from gateways.web.peer import TOO_SLOW, Peer
 from gateways.web.requests import RequestProtocol
 from gateways.web.rest import Api, refused
@@ -114,7 +114,8 @@ class WebGateway:
             Route(route.path.replace("}", ":path}"), route.__call__, name=route.name, methods=["GET"])
             for route in routes
         ]
-        cors = Middleware(CORSMiddleware, allow_origins=list(self._settings.origins), allow_methods=["GET"])
+        origins = list(self._settings.origins)
+        cors = Middleware(CORSMiddleware, allow_origins=origins, allow_methods=["GET"], expose_headers=TOLD_HEADERS)
         budget = Budget(self._settings.per_minute)
         guard = Middleware(Guard, budget=budget, answers=self._answers, monotonic=time.monotonic)
         return Starlette(
@@ -126,8 +127,8 @@ class WebGateway:
                 WebSocketRoute("/ws", self._talk),
             ],
             middleware=[
+                *([cors] if origins else []),
                 guard,
-                *([cors] if self._settings.origins else []),
                 Middleware(GZipMiddleware, minimum_size=1_024),
             ],
             exception_handlers={404: _not_found, 405: _not_allowed},

@@ -57,6 +57,7 @@ class Venue:
             self._define(frame)
         for market in self.markets.values():
             market.candles = kept.get(market.name, market.candles)
+            market.view.status = market.view.status._replace(time_ns=0)  # an image does not tell since when
         self.seq = image.seq
         self.time_ns = max((int(frame.rows["time_ns"][-1]) for frame in image.frames if len(frame.rows)), default=0)
 

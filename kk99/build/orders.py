@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 import numpy as np
 
 from kk99.batch import Commands
+from kk99.build.documents import document
 from kk99.build.rows import NO_COLD, client_id_hash, cold_row, rows_of
 from kk99.errors import InputError
 from kk99.schema import CommandKind, Flag, OrderType, SelfTrade, Side, TimeInForce, TrailUnit, TriggerSource
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from kk99.batch import Rows
     from kk99.build.rows import Ints
@@ -32,6 +33,20 @@ class Terms(TypedDict, total=False):
 
     time_in_force: Ints
     expire_time_ns: Ints
+    self_trade: Ints
+    flags: Ints
+    client_id: str
+    cold: Mapping[str, int | str] | None
+
+
+class Scheduled(TypedDict, total=False):
+    """What `algo_order` takes beside the order and its slices: from when it runs, its cap, and what any order may say.
+
+    `start_time_ns` 0 is now, `participation_ppm` (millionths of what the instrument trades meanwhile) 0 no cap.
+    """
+
+    start_time_ns: int
+    participation_ppm: int
     self_trade: Ints
     flags: Ints
     client_id: str
@@ -211,6 +226,43 @@ def bracket(
     return _enter(OrderType.BRACKET, (account_id, instrument_id, side, qty_lots), terms, prices)
 
 
+def algo_order(
+    account_id: int,
+    instrument_id: int,
+    side: int,
+    qty_lots: int,
+    price_ticks: int,
+    slices: Sequence[tuple[int, int]],
+    end_time_ns: int,
+    **options: Unpack[Scheduled],
+) -> Commands:
+    """Enter an order that releases its `slices`, (nanoseconds since the start, lots) each, as IOC orders in time.
+
+    `price_ticks` is the limit of all of them; what is left at `end_time_ns` is canceled.
+    """
+    fields = {
+        "start_time_ns": options.get("start_time_ns", 0),
+        "end_time_ns": end_time_ns,
+        "participation_ppm": options.get("participation_ppm", 0),
+        "slices": [list(one) for one in slices],
+    }
+    made = document(
+        CommandKind.ALGO_ORDER,
+        fields,
+        account_id=account_id,
+        instrument_id=instrument_id,
+        side=side,
+        qty_lots=qty_lots,
+        price_ticks=price_ticks,
+        order_type=OrderType.ALGO,
+        time_in_force=TimeInForce.GTD,
+        self_trade=options.get("self_trade", SelfTrade.ALLOW),
+        flags=options.get("flags", 0),
+    )
+    signed = _with_ids(made.rows, options.get("client_id", ""), options.get("cold"))
+    return Commands(signed.rows, signed.cold, made.tail)
+
+
 def _enter(
     order_type: Ints, whose: tuple[Ints, Ints, Ints, Ints], terms: Terms, prices: dict[str, Ints], target_text: str = ""
 ) -> Commands:
@@ -282,6 +334,18 @@ def order_cancel(
         **_target(order_id, target_client_id),
     )
     return _with_ids(rows, client_id, cold, original_client_id=target_client_id)
+
+
+def order_suspend(account_id: Ints, order_id: Ints = 0, state: Ints = 1, *, target_client_id: str = "") -> Commands:
+    """Let a scheduled order release nothing for a while (`state` 1) or go on (0); named as in `order_cancel`."""
+    rows = rows_of(
+        CommandKind.ORDER_SUSPEND,
+        account_id=account_id,
+        state=state,
+        flags=Flag.TARGET_CLIENT_ID if target_client_id else 0,
+        **_target(order_id, target_client_id),
+    )
+    return _with_ids(rows, "", None, original_client_id=target_client_id)
 
 
 def message_noted(

@@ -129,7 +129,7 @@ def _check_form(c: Any, at: int) -> int:
 
 
 @kernel
-def _check_market(m: Any, c: Any, at: int, instrument_at: int) -> int:
+def check_market(m: Any, c: Any, at: int, instrument_at: int) -> int:
     """Return why the market does not take the order in its state, or 0."""
     kinds = load(c, at + output.C_KINDS)
     force = (kinds >> 24) & 0xFF
@@ -301,7 +301,7 @@ def check_new(m: Any, c: Any, at: int) -> int:
     if code != 0:
         return code
     instrument_at = lay.instrument(low(owner))
-    code = _check_market(m, c, at, instrument_at)
+    code = check_market(m, c, at, instrument_at)
     is_gtd = (load(c, at + output.C_KINDS) >> 24) & 0xFF == GTD
     if code == 0 and is_gtd and load(c, at + C_EXPIRE) <= load(m, lay.HEADER + lay.H_TIME_NS):
         code = R.EXPIRE_INVALID.value

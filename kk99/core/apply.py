@@ -23,6 +23,7 @@ from kk99.core import (
     operate,
     orders,
     output,
+    releasing,
     triggers,
     work,
 )
@@ -53,12 +54,14 @@ K_DEPOSIT = K.DEPOSIT.value
 K_WITHDRAW = K.WITHDRAW.value
 K_INDEX_PRICE = K.INDEX_PRICE.value
 K_MESSAGE_NOTED = K.MESSAGE_NOTED.value
+K_ORDER_SUSPEND = K.ORDER_SUSPEND.value
 K_FIRST_DOCUMENT = schema.FIRST_DOCUMENT_KIND.value
-K_LAST = K.IDENTITY_DEFINE.value
+K_LAST = max(K).value
 K_INSTRUMENT_STATE = K.INSTRUMENT_STATE.value
 K_ACCOUNT_STATE = K.ACCOUNT_STATE.value
 K_REFERENCE_PRICE = K.REFERENCE_PRICE.value
 K_TRADE_BUST = K.TRADE_BUST.value
+K_ALGO_ORDER = K.ALGO_ORDER.value
 WINDOW_MASK = schema.SESSION_WINDOW - 1
 SELL = schema.Side.SELL.value
 ACCOUNT_MASK = schema.ACCOUNTS_MAX - 1
@@ -245,6 +248,8 @@ def _dispatch(m: Any, c: Any, at: int, kind: int) -> None:
         notes.index_price(m, c, at)
     elif kind == K_MESSAGE_NOTED:
         notes.message_noted(m, c, at)
+    elif kind == K_ORDER_SUSPEND:
+        releasing.suspend(m, c, at)
     elif kind == K_SESSION_OPEN:
         output.simple(m, E_SESSION_OPENED, 0, 0, 0, 0, 0)
     elif low(load(c, at + C_SESSION)) != 0:
@@ -322,6 +327,8 @@ def resolve(m: Any, c: Any, row: int, code: int) -> int:
             code = operate.account_state(m, c, at)
         elif kind == K_REFERENCE_PRICE:
             code = operate.reference_price(m, c, at)
+        elif kind == K_ALGO_ORDER:
+            code = releasing.enter(m, c, at)
         else:
             code = operate.trade_change(m, c, at, 1 if kind == K_TRADE_BUST else 0)
     if code != 0:
@@ -378,7 +385,7 @@ def rebuild(m: Any, c: Any) -> int:
             _requeue(m, slot, lay.trigger_book(instrument_id, number), triggers.direction(number), price)
         elif extras.place_of(m, extras.of(m, at)) == lay.P_RESTING:
             _requeue(m, slot, lay.book(instrument_id, side), side, extras.resting_price(m, at))
-        else:
+        elif number == lay.P_WAITING - lay.P_BOOK:
             add(m, lay.S_LEVELS, 1)
     return found
 

@@ -11,7 +11,7 @@ from typing import Any
 from kk99 import schema
 from kk99.core import ladder, matching
 from kk99.core import layout as lay
-from kk99.core.memory import high, inlined, kernel, load, low, prefetch, store
+from kk99.core.memory import far, high, inlined, kernel, load, low, prefetch, store
 
 BUY = schema.Side.BUY.value
 SELL = schema.Side.SELL.value
@@ -166,11 +166,19 @@ def determine(m: Any, instrument_id: int) -> tuple[int, int, int]:
 @kernel
 def _at_reference(m: Any, instrument_id: int, price: int, lowest: int, highest: int) -> tuple[int, int, int]:
     """Return what `determine` does for a book that crosses with market orders alone, by its reference price."""
-    if price < lowest or price > highest:
-        return 0, 0, 0
+    price = min(max(price, lowest), highest)
     _, demand = _add_up(m, instrument_id, BUY, price)
     _, supply = _add_up(m, instrument_id, SELL, price)
     return price, min(demand, supply), demand - supply
+
+
+@far
+def price_of(m: Any, instrument_id: int) -> int:
+    """Return the price that `determine` does; its volume and surplus stand in scratch."""
+    price, qty, surplus = determine(m, instrument_id)
+    store(m, lay.S_AUCTION_QTY, qty)
+    store(m, lay.S_AUCTION_SURPLUS, surplus)
+    return price
 
 
 @inlined

@@ -126,6 +126,12 @@ def market_group(state: State, number: int, levels: tuple[int, int, int], halt_s
     _count(state, lay.H_MARKET_GROUPS, number)
 
 
+def stage(state: State, start_time_ns: int, end_time_ns: int, participation_ppm: int, slices: list[list[int]]) -> None:
+    """Stage the schedule of an order that the core is to judge: (offset in ns, lots) of each slice."""
+    words = [start_time_ns, end_time_ns, participation_ppm, len(slices), *(word for one in slices for word in one)]
+    state.words[lay.STAGED : lay.STAGED + len(words)] = words
+
+
 def account(state: State, number: int, group_number: int, tier: int) -> None:
     """Write an account's group and tier; a new one is active."""
     at = lay.ACCOUNTS + number * lay.ACCOUNT_WORDS

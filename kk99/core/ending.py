@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kk99 import schema
-from kk99.core import extras, ladder, ledger, orders, output, timers, triggers
+from kk99.core import algos, extras, ladder, ledger, orders, output, timers, triggers
 from kk99.core import layout as lay
 from kk99.core.memory import far, high, inlined, kernel, load, low
 
@@ -25,9 +25,12 @@ def release(m: Any, slot: int, price: int) -> None:
 
 @far
 def end_special(m: Any, slot: int) -> None:
-    """Take a special order, that is in no book, out of its timed list and its timer; it is plain then."""
+    """Take a special order, that is in no book, out of its timed list and its timers; it is plain then."""
+    extra_at = extras.of(m, lay.order(slot))
     extras.timed_remove(m, slot)
-    timers.disarm(m, load(m, extras.of(m, lay.order(slot)) + lay.X_TIMER))
+    timers.disarm(m, load(m, extra_at + lay.X_TIMER))
+    if extras.place_of(m, extra_at) == lay.P_SCHEDULED:
+        algos.detach(m, slot)
     extras.detach(m, slot)
 
 
@@ -50,10 +53,10 @@ def _lift(m: Any, slot: int) -> int:
     place = extras.place_of(m, extra_at)
     if place == lay.P_RESTING:
         side = load(m, at + lay.O_TERMS) & 0xFF
-        ladder.remove(m, lay.book(high(load(m, at + lay.O_OWNER)), side), side, slot)
+        ladder.remove_far(m, lay.book(high(load(m, at + lay.O_OWNER)), side), side, slot)
     elif place == lay.P_WAITING:
         extras.stop_waiting(m, slot)
-    else:
+    elif place >= lay.P_BOOK:
         if triggers.is_trailing(m, extra_at):
             triggers.trail_remove(m, slot)
         triggers.remove(m, slot)

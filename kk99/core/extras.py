@@ -10,7 +10,7 @@ from typing import Any
 
 from kk99 import schema
 from kk99.core import layout as lay
-from kk99.core.copying import touch
+from kk99.core.copying import touch, touch_extra
 from kk99.core.memory import (
     add,
     high,
@@ -39,8 +39,10 @@ def is_special(m: Any, order_at: int) -> bool:
 
 @inlined
 def of(m: Any, order_at: int) -> int:
-    """Return the place of a special order's extra."""
-    return lay.extra(load_high(m, order_at + lay.O_HASH))
+    """Return the place of a special order's extra, whose words may then change."""
+    at = lay.extra(load_high(m, order_at + lay.O_HASH))
+    touch_extra(m, at)
+    return at
 
 
 @kernel
@@ -56,8 +58,9 @@ def attach(m: Any, slot: int) -> int:
     touch(m, order_at)
     store(m, order_at + lay.O_TERMS, load(m, order_at + lay.O_TERMS) | lay.SPECIAL)
     store_high(m, order_at + lay.O_HASH, extra)
-    store(m, lay.extra(extra) + lay.X_ORDER, slot)
-    return lay.extra(extra)
+    extra_at = of(m, order_at)
+    store(m, extra_at + lay.X_ORDER, slot)
+    return extra_at
 
 
 @kernel
@@ -65,7 +68,7 @@ def detach(m: Any, slot: int) -> None:
     """Free an order's extra, which is in no list any more."""
     order_at = lay.order(slot)
     extra = load_high(m, order_at + lay.O_HASH)
-    at = lay.extra(extra)
+    at = of(m, order_at)
     for word in range(lay.EXTRA_WORDS):
         store(m, at + word, 0)
     store(m, at + lay.X_ORDER, load(m, lay.HEADER + lay.H_EXTRA_FREE))
@@ -153,7 +156,7 @@ def stop_waiting(m: Any, slot: int) -> None:
 
 @inlined
 def place_of(m: Any, extra_at: int) -> int:
-    """Return where a special order waits: P_RESTING, P_WAITING or P_BOOK plus the number of a trigger book."""
+    """Return where a special order waits: one of P_RESTING to P_SCHEDULED, or P_BOOK plus a trigger book's number."""
     return load_low(m, extra_at + lay.X_PLACE)
 
 

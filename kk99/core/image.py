@@ -1,23 +1,26 @@
 """Event rows made by Python: answers to documents, and images of the whole state.
 
-An image holds, in this order: every document with its number; markets with their states, last trades' prices,
-references, index prices and what was told last of their auctions; market groups' indexes; states of accounts; totals
-and balances; live orders; sessions. All rows have the sequence of the image as cause and rise in index.
+An image holds, in this order: every document with its number; markets with their states and expected ends (as a
+MARKET_STATE_CHANGED would tell them now), last trades' prices, references, index prices and what was told last of their
+auctions; market groups' indexes; states of accounts; totals and balances; live orders; sessions. All rows have the
+sequence of the image as cause and rise in index.
 
 Orders: those in the books come first, by instrument and side in price-time order, then those that wait outside (their
-`state` is 1), by instrument and entry. ORDER_DETAILS with what now holds of it follows an order that is not plain, and
-ORDER_REFRESHED with what it now shows one that hides.
+`state` is 1), by instrument and entry. ORDER_DETAILS with what now holds of it follows an order that is not plain,
+ORDER_REFRESHED with what it now shows one that hides, ALGO_SCHEDULED with its schedule one that is worked off by one,
+and then ORDER_SUSPENDED if it is suspended.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import msgpack
 import numpy as np
 import numpy.typing as npt
 
 from kk99 import schema
-from kk99.core import apply
+from kk99.core import apply, timers
 from kk99.core import breaker_layout as bl
 from kk99.core import layout as lay
 from kk99.core.state import Lent
@@ -47,6 +50,7 @@ DOCUMENT_EVENTS: Final = (
     EventKind.REFERENCE_PRICE_CHANGED,
     EventKind.TRADE_BUSTED,
     EventKind.TRADE_CORRECTED,
+    EventKind.ALGO_SCHEDULED,
 )
 """Kinds whose rows point to a document in the tail (in an image, the states' rows have none)."""
 
@@ -86,7 +90,7 @@ def of(state: State, documents: Iterable[tuple[EventKind, int, bytes]], seq: int
     tail = bytearray()
     parts = [
         _document_rows(documents, tail), _markets(state), _groups(state), _accounts(state), _money(state),
-        _orders(state), _sessions(state),
+        _orders(state, tail), _sessions(state),
     ]  # fmt: skip
     rows = np.concatenate(parts, dtype=schema.EVENT)
     rows["cause_seq"], rows["time_ns"], rows["index"] = seq, time_ns, np.arange(len(rows))
@@ -120,6 +124,10 @@ def _markets(state: State) -> Rows:
     markets["state"], markets["price_ticks"] = records[:, lay.I_STATE], records[:, lay.I_LAST]
     is_call = records[:, lay.I_STATE] == schema.MarketState.CALL
     markets["call_purpose"] = np.where(is_call, records[:, lay.I_CALL], 0)
+    is_known = records[:, lay.I_STATE] != schema.MarketState.UNCROSSING
+    recoveries, phases = (records[:, lay.I_TIMERS + kind] for kind in (timers.M_RECOVERY, timers.M_PHASE))
+    ends = state.records(lay.TIMERS, state.header(lay.H_TIMER_TOP) + 1, lay.TIMER_WORDS)[:, lay.M_DUE_NS]
+    markets["expire_time_ns"] = np.where(is_known, ends[np.where(recoveries != 0, recoveries, phases)], 0)
     references = _of_instruments(records, EventKind.REFERENCE_PRICE_CHANGED)
     references["price_ticks"] = records[:, lay.I_REFERENCE]
     indexes = _of_instruments(records, EventKind.INDEX_PRICE_CHANGED)
@@ -173,8 +181,8 @@ def _money(state: State) -> Rows:
 # Orders ---------------------------------------------------------------------------------------------------------------
 
 
-def _orders(state: State) -> Rows:
-    """Return the rows of every live order."""
+def _orders(state: State, tail: bytearray) -> Rows:
+    """Return the rows of every live order; schedules go into the tail."""
     table = state.records(lay.ORDERS, state.header(lay.H_ORDER_TOP) + 1, lay.ORDER_WORDS)
     lent = Lent(np.zeros(state.header(lay.H_ORDERS) + 1, np.int64))
     count = 0
@@ -192,12 +200,49 @@ def _orders(state: State) -> Rows:
     rows = _order_rows(state, records, extras)
     rows["state"][count:] = 1
     details, has_details = _details(records, extras)
-    shown = _shown(records, extras)
-    parts = np.concatenate([rows, details, shown], dtype=schema.EVENT)
-    is_there = np.concatenate([np.ones(len(slots), np.bool_), has_details, extras[:, lay.X_DISPLAY] > 0])
-    order = np.arange(3 * len(slots)).reshape(3, len(slots)).T.reshape(-1)  # each order's three rows side by side
-    made: Rows = parts[order[is_there[order]]]
+    hides = np.flatnonzero(extras[:, lay.X_DISPLAY] > 0)
+    scheduled = np.flatnonzero(_low(extras[:, lay.X_PLACE]) == lay.P_SCHEDULED)
+    algos = state.records(lay.ALGOS, state.header(lay.H_ALGO_TOP) + 1, lay.ALGO_WORDS)[extras[scheduled, lay.X_ALGO]]
+    suspended = scheduled[algos[:, lay.Q_SUSPENDED] != 0]
+    parts = (
+        (rows, np.arange(len(rows))),
+        (details[has_details], np.flatnonzero(has_details)),
+        (_shown(records[hides], extras[hides]), hides),
+        (_schedules(state, records[scheduled], extras[scheduled], algos, tail), scheduled),
+        (_suspended(records[suspended], rows[suspended]), suspended),
+    )
+    together = np.concatenate([part for part, _ in parts], dtype=schema.EVENT)
+    made: Rows = together[np.argsort(np.concatenate([places for _, places in parts]), kind="stable")]
     return made
+
+
+def _schedules(state: State, records: Words, extras: Words, algos: Words, tail: bytearray) -> Rows:
+    """Return an ALGO_SCHEDULED for each of these orders, its document in the tail."""
+    rows = _rows(len(records), EventKind.ALGO_SCHEDULED)
+    _name(rows, records, ("side",))
+    for row, extra, algo in zip(rows, extras, algos, strict=True):
+        at = lay.SLICES + int(extra[lay.X_ALGO]) * lay.SLICES_WORDS
+        slices = state.words[at : at + 2 * int(algo[lay.Q_COUNT])].reshape(-1, 2)
+        fields = {
+            "end_time_ns": int(extra[lay.X_EXPIRE_NS]),
+            "participation_ppm": int(algo[lay.Q_PPM]),
+            "slices": slices.tolist(),
+            "start_time_ns": int(algo[lay.Q_START_NS]),
+        }
+        document = msgpack.packb(fields)
+        row["document_offset"], row["document_size"] = len(tail), len(document)
+        tail += document
+    return rows
+
+
+def _suspended(records: Words, images: Rows) -> Rows:
+    """Return an ORDER_SUSPENDED for each of these orders, whose images stand beside."""
+    rows = _rows(len(records), EventKind.ORDER_SUSPENDED)
+    _name(rows, records, ("side",))
+    for name in ("price_ticks", "qty_lots", "leaves_lots", "client_id_lo", "client_id_hi", "amount_units"):
+        rows[name] = images[name]
+    rows["state"] = 1
+    return rows
 
 
 def _extras(state: State, slots: Words) -> Words:

@@ -17,6 +17,7 @@ from kk99.core.memory import (
     bit,
     bits_above,
     bits_below,
+    far,
     high,
     highest_bit,
     inlined,
@@ -272,3 +273,15 @@ def remove(m: Any, book_at: int, side: int, order_slot: int) -> None:
     else:
         following_at = lay.order(following) + lay.O_QUEUE
         store(m, following_at, pair(load_low(m, following_at), before))
+
+
+@far
+def append_far(m: Any, book_at: int, side: int, order_slot: int, price: int) -> None:
+    """Do as `append`, for callers that are not on the path of a plain order."""
+    append(m, book_at, side, order_slot, price)
+
+
+@far
+def remove_far(m: Any, book_at: int, side: int, order_slot: int) -> None:
+    """Do as `remove`, for callers that are not on the path of a plain order."""
+    remove(m, book_at, side, order_slot)

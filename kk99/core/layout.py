@@ -26,7 +26,7 @@ HEADER_WORDS: Final = 64
 
 # Scratch (derived) ------------------------------------------------------------------------------------------------
 SCRATCH: Final = HEADER + HEADER_WORDS
-SCRATCH_WORDS: Final = 64
+SCRATCH_WORDS: Final = 80
 S_EVENTS: Final = SCRATCH + 0  # events in the buffer
 S_LEVELS: Final = SCRATCH + 1  # price levels in all books
 S_STOP: Final = SCRATCH + 2  # why apply returned
@@ -53,6 +53,10 @@ S_BAND_STOP: Final = SCRATCH + 23  # side of an aggressor that its price band st
 
 S_LANES: Final = SCRATCH + 32  # of an auction: AUCTION_LANES orders, each with its level
 AUCTION_LANES: Final = 16
+S_COPY_EXTRA: Final = SCRATCH + 64  # first extra that the copy's cursor has yet to reach
+S_COPY_EXTRA_END: Final = SCRATCH + 65
+S_AUCTION_QTY: Final = SCRATCH + 66  # volume and surplus of the auction that was determined last
+S_AUCTION_SURPLUS: Final = SCRATCH + 67
 
 X_ORDERS: Final = SCRATCH + 24  # the indexes that grow
 X_BALANCES: Final = SCRATCH + 28
@@ -133,10 +137,16 @@ BREAKERS: Final = _line(TRADING + schema.TRADING_SCHEDULES_MAX * TRADING_WORDS)
 GROUP_WORDS: Final = 16
 GROUPS: Final = _line(BREAKERS + schema.INSTRUMENTS_MAX * BREAKER_WORDS)
 
+# Scheduled orders (primary), and the slices of each -------------------------------------------------------------------
+ALGO_WORDS: Final = 16
+ALGOS: Final = _line(GROUPS + schema.MARKET_GROUPS_MAX * GROUP_WORDS)
+SLICES_WORDS: Final = 2 * schema.SLICES_MAX
+SLICES: Final = _line(ALGOS + (schema.ALGOS_MAX + 1) * ALGO_WORDS)
+
 # Books (derived): two a instrument, bids at even, asks at odd ---------------------------------------------------------
 LEAVES_KNOWN: Final = 32
 BOOK_WORDS: Final = 8 + LEAVES_KNOWN
-BOOKS: Final = _line(GROUPS + schema.MARKET_GROUPS_MAX * GROUP_WORDS)
+BOOKS: Final = _line(SLICES + (schema.ALGOS_MAX + 1) * SLICES_WORDS)
 
 # Trigger books (derived): of each instrument TRIGGER_BOOKS and the entering queue -------------------------------------
 TRIGGERS: Final = _line(BOOKS + 2 * schema.INSTRUMENTS_MAX * BOOK_WORDS)
@@ -170,10 +180,19 @@ EVENTS_PER_COMMAND_MAX: Final = (
     + 64
 )
 
-# The copy of the orders for a snapshot (derived) ---------------------------------------------------------------------
-COPIED_ORDERS: Final = _line(EVENTS + EVENTS_MAX * EVENT_WORDS)
+# The schedule that is to be judged (derived): start, end, cap, count, slices ------------------------------------------
+STAGED: Final = _line(EVENTS + EVENTS_MAX * EVENT_WORDS)
+STAGED_WORDS: Final = 4 + SLICES_WORDS
 
-MEMORY_WORDS: Final = COPIED_ORDERS + schema.ORDERS_MAX * ORDER_WORDS
+# Icebergs that a walk ahead has yet to meet again (derived): what is left of each, and what it shows ------------------
+WALKED: Final = _line(STAGED + STAGED_WORDS)
+
+# The copies of the orders and extras for a snapshot (derived), and which extras were copied ahead ---------------------
+COPIED_ORDERS: Final = _line(WALKED + 2 * schema.FILLS_PER_COMMAND_MAX)
+COPIED_EXTRAS: Final = _line(COPIED_ORDERS + schema.ORDERS_MAX * ORDER_WORDS)
+EXTRA_MARKS: Final = _line(COPIED_EXTRAS + schema.ORDERS_MAX * EXTRA_WORDS)
+
+MEMORY_WORDS: Final = EXTRA_MARKS + schema.ORDERS_MAX
 
 
 @inlined
@@ -297,6 +316,22 @@ def group(number: int) -> int:
     if CHECKED:
         assert 0 < number < schema.MARKET_GROUPS_MAX
     return GROUPS + number * GROUP_WORDS
+
+
+@inlined
+def algo(number: int) -> int:
+    """Return the place of a scheduled order's record."""
+    if CHECKED:
+        assert 0 < number <= schema.ALGOS_MAX
+    return ALGOS + number * ALGO_WORDS
+
+
+@inlined
+def slices(number: int) -> int:
+    """Return the place of a scheduled order's slices."""
+    if CHECKED:
+        assert 0 < number <= schema.ALGOS_MAX
+    return SLICES + number * SLICES_WORDS
 
 
 @inlined

@@ -116,8 +116,8 @@ def _to_the_back(m: Any, slot: int) -> None:
     side = load(m, order_at + lay.O_TERMS) & 0xFF
     book_at = lay.book(high(load(m, order_at + lay.O_OWNER)), side)
     price = load(m, order_at + lay.O_PRICE)
-    ladder.remove(m, book_at, side, slot)
-    ladder.append(m, book_at, side, slot, price)
+    ladder.remove_far(m, book_at, side, slot)
+    ladder.append_far(m, book_at, side, slot, price)
 
 
 @far
@@ -303,7 +303,7 @@ def _rest_target(m: Any, slot: int, side: int, price: int) -> None:
         store(m, extra_at + lay.X_SOURCE, pair(0, LIMIT))
         triggers.insert(m, slot, lay.ENTERING, triggers.ENTERING_PRICE)
     else:
-        ladder.append(m, lay.book(instrument_id, side), side, slot, price)
+        ladder.append_far(m, lay.book(instrument_id, side), side, slot, price)
 
 
 @far

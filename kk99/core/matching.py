@@ -22,6 +22,7 @@ R_SELF_TRADE = schema.CancelReason.SELF_TRADE.value
 R_FILL_LIMIT = schema.CancelReason.FILL_LIMIT.value
 R_BUDGET_SPENT = schema.CancelReason.BUDGET_SPENT.value
 NO_BUDGET = -1
+VOLUME_MASK = schema.AMOUNT_MAX - 1  # volumes count modulo AMOUNT_MAX
 
 
 @inlined
@@ -239,6 +240,12 @@ def _filled(m: Any, book_at: int, side: int, maker: int, qty: int) -> None:
         orders.retire(m, maker)
 
 
+@inlined
+def _count(m: Any, instrument_at: int, qty: int) -> None:
+    """Count what an instrument traded."""
+    store(m, instrument_at + lay.I_VOLUME, (load(m, instrument_at + lay.I_VOLUME) + qty) & VOLUME_MASK)
+
+
 @kernel
 def match(m: Any, slot: int, limit: int, hold_price: int) -> int:
     """Match an aggressor while its limit, quantity or budget last; return the reason that ended it early, or 0."""
@@ -288,6 +295,7 @@ def match(m: Any, slot: int, limit: int, hold_price: int) -> int:
     if last != 0:
         set_reference(m, instrument_at, last)
         store(m, instrument_at + lay.I_LAST, last)
+        _count(m, instrument_at, traded)
         store(m, lay.S_TRADED, traded)
     if budget and reason == 0 and load(m, lay.S_BUDGET) == 0:
         reason = R_BUDGET_SPENT
@@ -306,13 +314,32 @@ def trade(m: Any, instrument_at: int, taker: int, maker: int, side: int, price: 
     fill(m, instrument_at, taker_at, maker_at, side, price, qty, taker_hold_price, maker_hold_price)
     set_reference(m, instrument_at, price)
     store(m, instrument_at + lay.I_LAST, price)
+    _count(m, instrument_at, qty)
     _filled(m, lay.book(instrument_id, 3 - side), 3 - side, maker, qty)
     _filled(m, lay.book(instrument_id, side), side, taker, qty)
 
 
+@inlined
+def _to_the_back(m: Any, end: int, left: int, part: int) -> int:
+    """Let an iceberg with so much left, if any, be met again after all others of its price; return the new end."""
+    if left <= 0:
+        return end
+    store(m, lay.WALKED + 2 * end, left)
+    store(m, lay.WALKED + 2 * end + 1, part)
+    return end + 1
+
+
+@inlined
+def _refill(m: Any, order_at: int) -> int:
+    """Return what an iceberg shows when it shows again."""
+    extra_at = extras.of(m, order_at)
+    refill = load(m, extra_at + lay.X_REFILL)
+    return refill if refill != 0 else load(m, extra_at + lay.X_DISPLAY)
+
+
 @far
 def fillable(m: Any, slot: int, limit: int, wanted: int) -> bool:
-    """Return whether an aggressor can trade so much at once, by walking what it would meet."""
+    """Return whether an aggressor can trade so much at once, by walking what it would meet, icebergs part by part."""
     taker_at = lay.order(slot)
     terms = load(m, taker_at + lay.O_TERMS)
     side = terms & 0xFF
@@ -325,28 +352,28 @@ def fillable(m: Any, slot: int, limit: int, wanted: int) -> bool:
         if price > limit if side == BUY else price < limit:
             break
         maker = low(load(m, lay.level(level) + lay.V_QUEUE))
-        while maker != 0 and wanted > 0:
-            maker_at = lay.order(maker)
-            is_own = instruction != ALLOW and same_group(m, taker_at, maker_at)
-            met += 1 if is_own else _meetings(m, maker_at)
-            if met > FILLS_MAX or (is_own and instruction != CANCEL_OLDEST):
+        first = 0  # of the icebergs that show again behind all others
+        end = 0
+        while (maker != 0 or first < end) and wanted > 0:
+            met += 1
+            if met > FILLS_MAX:
                 return False
-            if not is_own:
-                wanted -= load(m, maker_at + lay.O_LEAVES)
+            if maker == 0:
+                left = load(m, lay.WALKED + 2 * first)
+                part = load(m, lay.WALKED + 2 * first + 1)
+                first += 1
+                wanted -= min(part, left)
+                end = _to_the_back(m, end, left - part, part)
+                continue
+            maker_at = lay.order(maker)
+            if instruction != ALLOW and same_group(m, taker_at, maker_at):
+                if instruction != CANCEL_OLDEST:
+                    return False
+            else:
+                shown = _shown(m, maker_at)
+                wanted -= shown
+                left = load(m, maker_at + lay.O_LEAVES) - shown
+                end = _to_the_back(m, end, left, _refill(m, maker_at) if left > 0 else 0)
             maker = low(load(m, maker_at + lay.O_QUEUE))
         level = ladder.next_level(m, level, 3 - side)
     return wanted <= 0
-
-
-@inlined
-def _meetings(m: Any, order_at: int) -> int:
-    """Return as how many resting orders one counts: an iceberg once for each part that it has to show."""
-    if extras.is_special(m, order_at):
-        extra_at = extras.of(m, order_at)
-        display = load(m, extra_at + lay.X_DISPLAY)
-        if display != 0:
-            refill = load(m, extra_at + lay.X_REFILL)
-            part = refill if refill != 0 else display
-            hidden = load(m, order_at + lay.O_LEAVES) - load(m, extra_at + lay.X_SHOWN)
-            return 1 + (hidden + part - 1) // part
-    return 1

@@ -69,18 +69,20 @@ def enter(m: Any, instrument_id: int, state: int, purpose: int, reason: int) -> 
     if uncrosses:
         store(m, at + lay.I_WANTED, pair(state, purpose))
         output.market_state(m, instrument_id, UNCROSSING, 0, reason)
-        _begin_uncross(m, instrument_id)
+        store(m, at + lay.I_STATE, UNCROSSING)
+        _uncross(m, instrument_id)
     else:
         output.market_state(m, instrument_id, state, purpose, reason)
         _arrive(m, instrument_id, state, purpose)
 
 
 @kernel
-def _begin_uncross(m: Any, instrument_id: int) -> None:
+def _uncross(m: Any, instrument_id: int) -> None:
     """Determine the price at which pairs trade, step by step from now on."""
     at = lay.instrument(instrument_id)
-    store(m, at + lay.I_STATE, UNCROSSING)
-    price, qty, surplus = auction.determine(m, instrument_id)
+    price = auction.price_of(m, instrument_id)
+    qty = load(m, lay.S_AUCTION_QTY)
+    surplus = load(m, lay.S_AUCTION_SURPLUS)
     store(m, at + lay.I_AUCTION_PRICE, price)
     if price != 0 and load(m, at + lay.I_BREAKER) != 0:
         breaker.set_static(m, instrument_id, price)
@@ -185,7 +187,10 @@ def step(m: Any, instrument_id: int) -> int:
     if load(m, at + lay.I_STATE) == UNCROSSING:
         if auction.trade_pair(m, instrument_id, load(m, at + lay.I_AUCTION_PRICE)):
             return UNITS_PER_STEP
-        _end_uncross(m, instrument_id)
+        if low(load(m, at + lay.I_WANTED)) == OPEN and auction.crosses(m, instrument_id):
+            _uncross(m, instrument_id)
+        else:
+            _end_uncross(m, instrument_id)
         return -1
     slot = _expiring(m, at)
     if slot != 0:
@@ -205,7 +210,7 @@ def _join(m: Any, instrument_id: int, slot: int) -> None:
     order_at = lay.order(slot)
     side = load(m, order_at + lay.O_TERMS) & 0xFF
     extras.stop_waiting(m, slot)
-    ladder.append(m, lay.book(instrument_id, side), side, slot, extras.resting_price(m, order_at))
+    ladder.append_far(m, lay.book(instrument_id, side), side, slot, extras.resting_price(m, order_at))
     linked.accepted(m, E_TRIGGERED, order_at, 0, linked.hold_of(m, order_at))
 
 
@@ -229,7 +234,9 @@ def _indicate(m: Any, instrument_id: int) -> None:
     due_ns = load(m, lay.timer(load(m, at + lay.I_TIMERS + timers.M_INDICATIVE)) + lay.M_DUE_NS)
     due_ns += ((now_ns - due_ns) // INDICATIVE_NS + 1) * INDICATIVE_NS
     store(m, at + lay.I_TIMERS + timers.M_INDICATIVE, timers.arm(m, timers.M_INDICATIVE, instrument_id, due_ns))
-    price, qty, surplus = auction.determine(m, instrument_id)
+    price = auction.price_of(m, instrument_id)
+    qty = load(m, lay.S_AUCTION_QTY)
+    surplus = load(m, lay.S_AUCTION_SURPLUS)
     told_at = at + lay.I_INDICATIVE
     if load(m, told_at) != price or load(m, told_at + 1) != qty or load(m, told_at + 2) != surplus:
         store(m, told_at, price)

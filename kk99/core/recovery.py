@@ -35,7 +35,7 @@ def go(m: Any, instrument_id: int, state: int, purpose: int, reason: int) -> Non
 @kernel
 def _is_outside(m: Any, instrument_id: int) -> bool:
     """Return whether a call would trade outside of the static band."""
-    price, _, _ = auction.determine(m, instrument_id)
+    price = auction.price_of(m, instrument_id)
     return price != 0 and breaker.outside_static(m, instrument_id, price)
 
 

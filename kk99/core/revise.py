@@ -15,6 +15,7 @@ BUY = schema.Side.BUY.value
 MARKET = schema.OrderType.MARKET.value
 LIMIT = schema.OrderType.LIMIT.value
 STOP = schema.OrderType.STOP.value
+ALGO = schema.OrderType.ALGO.value
 AT_OPEN = schema.TimeInForce.AT_OPEN.value
 OPEN = schema.MarketState.OPEN.value
 PRE_OPEN = schema.MarketState.PRE_OPEN.value
@@ -133,7 +134,7 @@ def _check(m: Any, c: Any, at: int, slot: int) -> int:
     is_dormant = extras.is_dormant(m, extra_at)
     if side != 0 and side != terms & 0xFF:
         return R.SIDE_INVALID.value
-    if (terms >> 8) & 0xFF == MARKET:
+    if (terms >> 8) & 0xFF == MARKET or (terms >> 8) & 0xFF == ALGO:
         return R.REPLACE_UNSUPPORTED.value
     moves_trigger = load(c, at + entry.C_TRIGGER) != 0
     if (kinds >> 40) & 0xFF & ~REPLACE_FLAGS != 0:
@@ -175,7 +176,7 @@ def _new_hold_price(m: Any, c: Any, at: int, slot: int) -> int:
     if not extras.is_dormant(m, extra_at) or price != 0:
         return price
     trigger = load(c, at + entry.C_TRIGGER)
-    if triggers.is_trailing(m, extra_at) or trigger == 0:
+    if triggers.is_trailing(m, extra_at) or trigger == 0 or trigger == load(m, extra_at + lay.X_TRIGGER):
         return load(m, extra_at + lay.X_HOLD_PRICE)
     return linked.cap(m, lay.instrument(high(load(m, order_at + lay.O_OWNER))), trigger)
 
@@ -260,7 +261,7 @@ def _apply(m: Any, slot: int, price: int, leaves: int, trigger: int, kept: bool,
     place = extras.place_of(m, extra_at)
     meets = place == lay.P_RESTING and not kept
     if meets:
-        ladder.remove(m, lay.book(instrument_id, side), side, slot)
+        ladder.remove_far(m, lay.book(instrument_id, side), side, slot)
     old_leaves = load(m, order_at + lay.O_LEAVES)
     is_dormant = extras.is_dormant(m, extra_at)
     add(m, order_at + lay.O_QTY, leaves - old_leaves)

@@ -61,12 +61,15 @@ TABLES: Final = (
     Table("trading", lay.TRADING, _counted(lay.H_TRADING_SCHEDULES, lay.TRADING_WORDS)),
     Table("breakers", lay.BREAKERS, _counted(lay.H_BREAKERS, lay.BREAKER_WORDS)),
     Table("market groups", lay.GROUPS, _counted(lay.H_MARKET_GROUPS, lay.GROUP_WORDS)),
+    Table("algos", lay.ALGOS, _counted(lay.H_ALGO_TOP, lay.ALGO_WORDS)),
+    Table("slices", lay.SLICES, _counted(lay.H_ALGO_TOP, lay.SLICES_WORDS)),
     Table("closed", lay.CLOSED, _counted(lay.H_CLOSED, lay.CLOSED_WORDS, schema.CLIENT_ID_WINDOW)),
     Table("trades", lay.TRADES, _counted(lay.H_TRADES, lay.TRADE_WORDS, schema.TRADE_WINDOW)),
     Table("work", lay.WORK, _counted(lay.H_WORK_LAST, lay.WORK_WORDS, schema.WORK_QUEUE_MAX)),
 )
 """The state, in the order in which snapshots and the state hash take it."""
-ORDERS: Final = next(table for table in TABLES if table.base == lay.ORDERS)
+SLICED: Final = {"orders": lay.COPIED_ORDERS, "extras": lay.COPIED_EXTRAS}
+"""Tables that are copied in slices while commands go on, and where in the state's own memory the copies lie."""
 
 
 class State:
@@ -140,14 +143,14 @@ def lend_rows(rows: npt.NDArray[np.void]) -> Lent:
 class Copies:
     """Copies of a state's primary tables, in memory that is kept, so that copying again touches no new memory.
 
-    `copy` takes all at once. `begin` takes all but the orders, which `advance` takes in slices while commands go on;
-    they lie in the state's own memory, so a state has one such copy at a time: the one begun last.
+    `copy` takes all at once. `begin` takes all but those of `SLICED`, which `advance` takes while commands go on; they
+    lie in the state's own memory, so a state has one such copy at a time: the one begun last.
     """
 
     def __init__(self) -> None:
         self._buffers: dict[str, Words] = {}
         self._tables: dict[str, Words] = {}
-        self._state: State | None = None  # whose memory holds the orders' copy
+        self._state: State | None = None  # whose memory holds the copies made in slices
         self._number = 0  # of that copy
         self._is_masked = False
 
@@ -155,8 +158,9 @@ class Copies:
         """Make room for the tables and some growth, and touch it: slow, so neither between batches nor amid a copy."""
         for table in TABLES:
             needed = table.words(state.words)
-            if table is ORDERS:
-                state.words[lay.COPIED_ORDERS : lay.COPIED_ORDERS + needed + needed // 4 : mmap.PAGESIZE // 8] |= 0
+            at = SLICED.get(table.name)
+            if at is not None:
+                state.words[at : at + needed + needed // 4 : mmap.PAGESIZE // 8] |= 0
             elif len(self._buffers.get(table.name, ())) < needed + needed // 8:
                 self._buffers[table.name] = np.ones(needed + needed // 2 + 1024, np.int64)
 
@@ -169,17 +173,18 @@ class Copies:
     def begin(self, state: State) -> None:
         """Begin a copy of the tables as they stand, in place of the last: the state must not change meanwhile."""
         for table in TABLES:
-            if table is not ORDERS:
+            at = SLICED.get(table.name)
+            if at is None:
                 self._copy_table(state, table)
-        words = ORDERS.words(state.words)
-        self._tables[ORDERS.name] = state.words[lay.COPIED_ORDERS : lay.COPIED_ORDERS + words]
-        self._number = copying.begin_orders(state.handle, state.handle)
+            else:
+                self._tables[table.name] = state.words[at : at + table.words(state.words)]
+        self._number = copying.begin(state.handle, state.handle)
         self._state, self._is_masked = state, False
 
     def advance(self, count: int) -> bool:
-        """Copy so many more orders as they stood at `begin`, between batches; return whether all are copied."""
+        """Copy so many more records as they stood at `begin`, between batches; return whether all are copied."""
         handle = self._own_state().handle
-        return copying.copy_orders(handle, handle, count) == 0
+        return copying.advance(handle, handle, count) == 0
 
     def tables(self) -> dict[str, Words]:
         """Return the whole copy, with what is derived zeroed, so that equal states are equal bytes."""
@@ -193,7 +198,7 @@ class Copies:
         return self._tables
 
     def _own_state(self) -> State:
-        """Return the state whose memory holds the orders' copy, or raise `InvariantError` if it holds another now."""
+        """Return the state whose memory holds the copy, or raise `InvariantError` if it holds another now."""
         if self._state is None or self._state.scalars[lay.S_COPIES] != self._number:
             raise InvariantError("another copy of the state was begun in place of this one")
         return self._state
@@ -218,8 +223,8 @@ ENTRIES: Final = (
     ("conservation", apply.broken_asset),
     ("full conservation", apply.sum_balances),
     ("images", apply.walk_book),
-    ("snapshots", copying.begin_orders),
-    ("copies", copying.copy_orders),
+    ("snapshots", copying.begin),
+    ("copies", copying.advance),
 )
 """The compiled entry points, with what each is for."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from kk99.core import layout as lay
-from kk99.core.memory import inlined, kernel, load, store
+from kk99.core.memory import far, inlined, kernel, load, store
 
 M_EXPIRY = 1  # of an order
 M_PHASE = 2  # of an instrument: the next transition of its trading schedule
@@ -19,6 +19,7 @@ M_SPREAD = 5  # the spread has been wide for too long
 M_SILENCE = 6  # no index price came for too long
 M_STRESS = 7  # the next measure of stress
 M_CORRELATION = 8  # the next sample
+M_RELEASE = 9  # of a scheduled order
 
 
 @inlined
@@ -92,7 +93,7 @@ def _tell_next(m: Any) -> None:
     store(m, lay.HEADER + lay.H_NEXT_TIMER_NS, next_ns)
 
 
-@kernel
+@far
 def arm(m: Any, kind: int, owner: int, due_ns: int) -> int:
     """Set a timer for an order slot or an instrument, due at a time above 0; return its slot."""
     slot = load(m, lay.HEADER + lay.H_TIMER_FREE)
@@ -112,7 +113,7 @@ def arm(m: Any, kind: int, owner: int, due_ns: int) -> int:
     return slot
 
 
-@kernel
+@far
 def disarm(m: Any, slot: int) -> None:
     """Take back a timer that has not fired; slot 0 is none."""
     if slot != 0:
@@ -135,7 +136,7 @@ def due(m: Any) -> bool:
     return next_ns != 0 and next_ns <= load(m, lay.HEADER + lay.H_TIME_NS)
 
 
-@kernel
+@far
 def pop(m: Any) -> int:
     """Free the slot of the first timer and return it; its time, owner and kind can be read until the next `arm`."""
     slot = load(m, lay.TIMER_HEAP + 1)

@@ -64,7 +64,7 @@ def insert(m: Any, slot: int, number: int, price: int) -> None:
     """Put a special order at the back of the queue at a price of a trigger book, or of the entering queue."""
     order_at = lay.order(slot)
     instrument_id = high(load(m, order_at + lay.O_OWNER))
-    ladder.append(m, lay.trigger_book(instrument_id, number), direction(number), slot, price)
+    ladder.append_far(m, lay.trigger_book(instrument_id, number), direction(number), slot, price)
     store_low(m, extras.of(m, order_at) + lay.X_PLACE, lay.P_BOOK + number)
     instrument_at = lay.instrument(instrument_id)
     add(m, instrument_at + lay.I_WATCH, 1)
@@ -81,7 +81,7 @@ def remove(m: Any, slot: int) -> None:
     extra_at = extras.of(m, order_at)
     instrument_id = high(load(m, order_at + lay.O_OWNER))
     number = extras.place_of(m, extra_at) - lay.P_BOOK
-    ladder.remove(m, lay.trigger_book(instrument_id, number), direction(number), slot)
+    ladder.remove_far(m, lay.trigger_book(instrument_id, number), direction(number), slot)
     store_low(m, extra_at + lay.X_PLACE, lay.P_RESTING)
     instrument_at = lay.instrument(instrument_id)
     add(m, instrument_at + lay.I_WATCH, -1)

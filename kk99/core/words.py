@@ -37,6 +37,9 @@ H_TRADING_SCHEDULES: Final = 25
 H_TIMERS: Final = 26  # timers set
 H_BREAKERS: Final = 27
 H_MARKET_GROUPS: Final = 28
+H_ALGO_TOP: Final = 29
+H_ALGO_FREE: Final = 30  # free records of scheduled orders, linked through Q_ORDER
+H_ALGOS: Final = 31  # live scheduled orders
 
 # Scratch (derived) ------------------------------------------------------------------------------------------------
 X_BUCKETS: Final = 0  # in use
@@ -77,7 +80,7 @@ I_WATCH: Final = 17  # dormant orders; above WATCHED, what else wants to see eve
 I_LAST: Final = 18  # price of the last trade
 I_BAND_LOW: Final = 19  # prices at which it may trade while OPEN
 I_BAND_HIGH: Final = 20
-I_BUSY_NEXT: Final = 21
+I_VOLUME: Final = 21  # lots that it traded, ever, modulo AMOUNT_MAX
 I_BUSY_ORIGIN: Final = 22
 I_IN_REACH: Final = 23  # 1: the reach holds
 I_TRIGGERS: Final = 24  # of each trigger book the price nearest to passing
@@ -100,6 +103,7 @@ I_ENTERING: Final = 90  # orders in the entering queue
 I_INDEX: Final = 91
 I_BUSY: Final = 92  # 1: in the list of busy instruments
 I_BREAKER: Final = 93  # its circuit breaker
+I_BUSY_NEXT: Final = 94
 
 # Accounts (primary) ---------------------------------------------------------------------------------------------------
 C_GROUP: Final = 0
@@ -138,7 +142,7 @@ O_HASH: Final = 15  # derived: of the client id; the order's extra (high)
 
 # Extras (primary): what special orders have beside their record -------------------------------------------------------
 X_ORDER: Final = 0  # its order's slot; negative when free: the next free one
-X_PLACE: Final = 1  # where it waits: P_RESTING, P_WAITING, or its trigger book; and the timed list (high)
+X_PLACE: Final = 1  # where it waits: P_RESTING, P_WAITING, P_SCHEDULED, or its trigger book; and the timed list (high)
 X_SOURCE: Final = 2  # trigger source; type once triggered (high)
 X_TRIGGER: Final = 3
 X_LIMIT: Final = 4  # once triggered, 0: market; of a trailing order the offset; of a bracket its stop's
@@ -156,10 +160,24 @@ X_LINKED: Final = 12  # id of the other leg
 X_TAKE_PROFIT: Final = 13  # of a bracket
 X_PARENT: Final = 13  # id, of its exits
 X_EXIT: Final = 14  # id of a bracket's take-profit leg
+X_ALGO: Final = 14  # record of a scheduled order
 X_EXIT_STOP: Final = 15
 P_RESTING: Final = 0
 P_WAITING: Final = 1  # for the closing call
-P_BOOK: Final = 2  # plus the number of a trigger book
+P_SCHEDULED: Final = 2  # nowhere, to be released
+P_BOOK: Final = 3  # plus the number of a trigger book
+
+# Scheduled orders (primary), whose slices are pairs of words: the offset since the start, the quantity ----------------
+Q_ORDER: Final = 0  # its order's slot; negative when free: the next free one
+Q_START_NS: Final = 1
+Q_PPM: Final = 2  # cap of its participation, 0: none
+Q_TIMER: Final = 3  # of its next release
+Q_COUNT: Final = 4  # slices
+Q_NEXT: Final = 5  # first slice that was not due yet
+Q_DUE: Final = 6  # lots of those before
+Q_VOLUME: Final = 7  # of the instrument at its first release
+Q_BEGUN: Final = 8  # 1: that is noted
+Q_SUSPENDED: Final = 9
 
 # Ended client ids (primary, a ring) -----------------------------------------------------------------------------------
 K_CLIENT_LO: Final = 0

@@ -5,7 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from kk99 import schema
-from kk99.core import busy, draining, ending, entry, extras, groups, output, phases, recovery, timers, triggers
+from kk99.core import (
+    busy,
+    draining,
+    ending,
+    entry,
+    extras,
+    groups,
+    output,
+    phases,
+    recovery,
+    releasing,
+    timers,
+    triggers,
+)
 from kk99.core import layout as lay
 from kk99.core.memory import add, far, high, inlined, kernel, load, low, store
 from kk99.schema import RejectCode as R
@@ -147,8 +160,8 @@ def _do_item(m: Any, units: int) -> int:
 
 
 @kernel
-def _fire(m: Any, seq: int) -> None:
-    """Fire the timer that is due first."""
+def _fire(m: Any, seq: int) -> int:
+    """Fire the timer that is due first; return its units."""
     slot = timers.pop(m)
     at = lay.timer(slot)
     kind = load(m, at + lay.M_KIND)
@@ -159,10 +172,13 @@ def _fire(m: Any, seq: int) -> None:
         store(m, extras.of(m, lay.order(owner)) + lay.X_TIMER, 0)
         ending.cancel(m, owner, R_EXPIRED)
         triggers.settle(m, instrument_id)
+    elif kind == timers.M_RELEASE:
+        return UNITS_PER_ORDER + releasing.fire(m, owner)
     elif kind >= timers.M_RECOVERY:
         recovery.fire(m, kind, owner)
     else:
         phases.fire(m, kind, owner)
+    return UNITS_PER_ORDER
 
 
 @kernel
@@ -200,8 +216,7 @@ def work_on(m: Any) -> None:
         if timers.due(m):
             done = NO_UNITS
             if units > 0:
-                _fire(m, load(m, lay.HEADER + lay.H_SEQ))
-                done = UNITS_PER_ORDER
+                done = _fire(m, load(m, lay.HEADER + lay.H_SEQ))
         elif load(m, lay.HEADER + lay.H_HALTING) != 0:
             done = groups.visit(m, units)
         elif load(m, lay.HEADER + lay.H_BUSY) != 0:

@@ -142,6 +142,20 @@ class DefineIdentity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """A schedule for an order; the order itself is in the row, and both are the kernel's to judge.
+
+    `slices` are the [offset_ns, qty_lots] of each.
+    """
+
+    start_time_ns: int
+    end_time_ns: int
+    participation_ppm: int
+    slices: list[list[int]]
+    document: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Operate:
     """The document says who and why; all else is in the row and the kernel's to judge."""
 
@@ -161,5 +175,6 @@ Decision = (
     | ChangeAccount
     | DefineSession
     | DefineIdentity
+    | Schedule
     | Operate
 )

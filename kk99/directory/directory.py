@@ -204,6 +204,9 @@ class Directory:
         number, document = self._identities.put(fields)
         return to.DefineIdentity(number=number, document=document)
 
+    def _algo_order(self, fields: Fields) -> Decision:
+        return to.Schedule(**fields, document=pack(fields))
+
     def _operate(self, fields: Fields) -> Decision:
         return to.Operate(document=pack(fields))
 
@@ -219,6 +222,7 @@ class Directory:
         CommandKind.BREAKER_DEFINE: _breaker_define,
         CommandKind.MARKET_GROUP_DEFINE: _market_group_define,
         CommandKind.IDENTITY_DEFINE: _identity_define,
+        CommandKind.ALGO_ORDER: _algo_order,
     }
 
     def _refuse_schedule(self, fields: Fields) -> Reject | None:

@@ -21,6 +21,9 @@ Fields = dict[str, Any]
 _LISTS: Final = {FieldType.TIERS: TIER, FieldType.PHASES: PHASE}
 """Fields of the maps in a list."""
 
+_UNSIGNED: Final = (CommandKind.SESSION_DEFINE, CommandKind.ALGO_ORDER)
+"""Documents that do not say, or need not, who orders them and why."""
+
 UNPACK_ERRORS: Final = (ValueError, msgpack.exceptions.UnpackException)
 """What msgpack raises on bytes that are not one message (text that is not UTF-8 is a ValueError too)."""
 
@@ -52,7 +55,7 @@ def parse(kind: CommandKind, document: bytes | memoryview) -> Fields | RejectCod
         or (kind is CommandKind.IDENTITY_DEFINE and not _is_usable(fields))
     ):
         return RejectCode.DOCUMENT_INVALID
-    if kind is not CommandKind.SESSION_DEFINE and not (fields["actor"] and fields["reason"]):
+    if kind not in _UNSIGNED and not (fields["actor"] and fields["reason"]):
         return RejectCode.OPERATOR_MISSING
     return fields
 

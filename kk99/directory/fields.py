@@ -53,6 +53,7 @@ class FieldType(enum.Enum):
     TEXT = "text"
     TIERS = "tiers"
     PHASES = "phases"
+    SLICES = "slices"
     WORD = "word"
     COMP_ID = "CompID"
     PASSWORD_HASH = "password hash"  # noqa: S105 - a type's name
@@ -101,6 +102,10 @@ class Field:
                 return type(value) is list and self.low <= len(value) <= self.high
             case FieldType.NAMES | FieldType.NETWORKS | FieldType.DIGESTS:
                 return type(value) is list and self.low <= len(value) <= self.high and self._lists(value)
+            case FieldType.SLICES:
+                return (
+                    type(value) is list and self.low <= len(value) <= self.high and all(_is_slice(one) for one in value)
+                )
 
     def _fits(self, text: str) -> bool:
         return self.low <= len(text) <= self.high
@@ -108,6 +113,15 @@ class Field:
     def _lists(self, items: list[object]) -> bool:
         is_item = LIST_ITEMS[self.type]
         return all(type(one) is str and is_item(one) for one in items) and len(set(items)) == len(items)
+
+
+def _is_slice(value: object) -> bool:
+    """Whether the value is a slice of a scheduled order: its offset and its quantity."""
+    return (
+        type(value) is list
+        and len(value) == 2
+        and all(type(number) is int and 0 <= number <= schema.AMOUNT_MAX for number in value)
+    )
 
 
 def _integer(name: str, low: int, high: int, about: str, default: int | None = None) -> Field:
@@ -341,5 +355,11 @@ DOCUMENTS: Final[Mapping[CommandKind, tuple[Field, ...]]] = {
         *_OPERATOR,
     ),
     CommandKind.IDENTITY_DEFINE: (*IDENTITY, *_OPERATOR),
+    CommandKind.ALGO_ORDER: (
+        _integer("start_time_ns", 0, schema.AMOUNT_MAX, "when it begins, or 0: now", 0),
+        _integer("end_time_ns", 0, schema.AMOUNT_MAX, "when it ends, after the last slice"),
+        _integer("participation_ppm", 0, schema.PPM, "share of the volume that it may be, or 0: any", 0),
+        Field("slices", FieldType.SLICES, 1, schema.SLICES_MAX, "[ns since the start, lots] of each, in this order"),
+    ),
 }
 """Fields of the document that each kind of command carries, in the order of the reference page."""

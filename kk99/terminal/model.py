@@ -40,12 +40,14 @@ _IS_CHANGE[
         EventKind.ORDER_CANCELED,
         EventKind.ORDER_RESIZED,
         EventKind.ORDER_REFRESHED,
+        EventKind.ORDER_RELEASED,
         EventKind.TRADE,
     ]
 ] = True
 _STATES: Final = (EventKind.INSTRUMENT_STATE_CHANGED, EventKind.MARKET_STATE_CHANGED)
 _DORMANT: Final = np.zeros(256, bool)
 _DORMANT[OrderType.STOP : OrderType.TRAILING_STOP_LIMIT + 1] = True
+_DORMANT[OrderType.ALGO] = True
 
 
 @dataclass(frozen=True, slots=True)

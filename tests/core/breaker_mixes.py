@@ -83,6 +83,8 @@ def run(naive: Naive, seed: int, count: int) -> Iterator[tuple[Item, batch.Comma
 
 
 class _Mix(mixes._Mix):
+    _slice_steps_ns = (100_000_000, SECOND_NS, 3 * SECOND_NS)
+
     def __init__(self, naive: Naive, seed: int) -> None:
         super().__init__(naive, seed)
         self._burst = 0
@@ -90,6 +92,7 @@ class _Mix(mixes._Mix):
         self._kinds |= {
             self._limit: 55, self._operate: 4, self._price: 5, self._group_price: 3, self._define: 2, self._far: 4,
             self._replace: 5, self._clock: 6, self._one_price: 12,
+            self._suspend: 1,
         }  # fmt: skip
 
     def step_ns(self) -> int:

@@ -143,7 +143,28 @@ class Days:
                 return make.index_price(1 + draws.below(2), 95 + draws.below(11))
             case 92:
                 return make.mass_cancel(A + draws.below(4), draws.below(3), draws.below(3))
+            case 93 | 94:
+                return self._algo()
+            case 95:
+                item = make.order_suspend(account, 0, state=draws.below(2))
+                return make.by_client_id(item, client_id)
         return make.command(draws.among(CommandKind.CONTINUE, CommandKind.CLOCK, CommandKind.CLOCK))
+
+    def _algo(self) -> Item:
+        """A scheduled order of seconds or hours; the next ones drawn are replaced, canceled and suspended like any."""
+        draws = self._draws
+        account, step_ns = A + draws.below(4), draws.among(SECOND // 2, SECOND, 3600 * SECOND)
+        self._known.append((account, self._number))
+        slices = [(number * step_ns, draws.among(0, 1, 2, 40)) for number in range(1 + draws.below(12))]
+        more = {
+            "start_time_ns": draws.among(0, self._time_ns + SECOND),
+            "participation_ppm": draws.among(0, 0, 300_000),
+            "client_id_lo": self._number,
+            "self_trade": draws.below(5),
+        }
+        end_ns = self._time_ns + (len(slices) + 1 + draws.below(9)) * step_ns + SECOND
+        side = draws.among(Side.BUY, Side.SELL)
+        return make.algo_order(account, draws.among(1, 2), side, MIDDLE - 4 + draws.below(9), slices, end_ns, **more)
 
     def _order(self) -> Item:
         draws = self._draws

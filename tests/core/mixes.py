@@ -83,11 +83,13 @@ def run(naive: Naive, seed: int, count: int) -> Iterator[tuple[Item, batch.Comma
 
 
 class _Mix:
+    _slice_steps_ns = STEPS_NS[1:]
+
     def __init__(self, naive: Naive, seed: int) -> None:
         self.naive, self.chance = naive, random.Random(seed)
         self._kinds: dict[Callable[[], Item], int] = {
             self._limit: 40, self._market: 6, self._dormant: 10, self._trailing: 6, self._oco: 7, self._bracket: 8,
-            self._replace: 10, self._cancel: 5, self._price: 3, self._operate: 5,
+            self._replace: 10, self._cancel: 5, self._price: 3, self._operate: 5, self._algo: 5, self._suspend: 2,
         }  # fmt: skip
 
     def draw(self) -> Item:
@@ -183,6 +185,31 @@ class _Mix:
         is_market = self.chance.random() < 0.5
         more |= self._only(TimeInForce.IOC) if is_market else self._terms()
         return make.order_new(*whose, 0 if is_market else price, order_type=OrderType.BRACKET, **more)
+
+    def _algo(self) -> Item:
+        """A scheduled order: from now or soon, some of its slices at once, some of them of nothing."""
+        account, instrument, side, _ = self._whose()
+        step_ns = self.chance.choice(self._slice_steps_ns)
+        offsets = sorted(self.chance.sample(range(20), self.chance.randint(1, 8)))
+        slices = [(step_ns * offset, self.chance.choice((0, 1, 5, 20))) for offset in offsets]
+        start_ns = self.chance.choice((0, self.naive.time_ns + self.chance.choice(self._slice_steps_ns)))
+        end_ns = (start_ns or self.naive.time_ns) + step_ns * (offsets[-1] + self.chance.randint(1, 4))
+        more = {
+            "start_time_ns": start_ns,
+            "participation_ppm": self.chance.choice((0, 0, 100_000, 500_000)),
+            "self_trade": self._terms()["self_trade"],
+            "client_id_lo": self._terms()["client_id_lo"],
+            "flags": self.chance.choice((0, Flag.CANCEL_ON_LOST)),
+        }
+        return make.algo_order(account, instrument, side, self._near(14), slices, end_ns + max(STEPS_NS), **more)
+
+    def _suspend(self) -> Item:
+        """Suspend a scheduled order or let it go on; seldom one of another type."""
+        parents = [order for order in self.naive.live.values() if order.schedule is not None]
+        order = self.chance.choice(parents) if parents and self.chance.random() < 0.9 else self._live()
+        if order is None:
+            return self._algo()
+        return make.order_suspend(order.account_id, order.order_id, state=self.chance.choice((0, 1)))
 
     def _replace(self) -> Item:
         order = self._live()

@@ -57,6 +57,33 @@ def order_new(choices: Choices, naive: Naive) -> Item:
     return make.order_new(**terms)
 
 
+def algo_order(choices: Choices, naive: Naive) -> Item:
+    """A scheduled order; most are valid, and trade."""
+    terms, wrong = _terms(choices), choices.pick(32)
+    sign = 1 if terms["side"] == Side.BUY else -1
+    terms["price_ticks"] = _price(choices, terms, 100 + sign * choices.among(3, 0, 1))
+    step_ns, lots = choices.among(1000, 3000, 500, 20_000), choices.among(3, 6, 3, 1)
+    slices = [(step_ns * number, lots) for number in range(2 + choices.pick(5))]
+    terms["qty_lots"] = len(slices) * lots + (3 if wrong == 1 else 0)
+    start_ns = choices.among(0, 0, naive.time_ns + 2000)
+    end_ns = (start_ns or naive.time_ns) + step_ns * len(slices) + choices.among(5000, 40_000, 0)
+    terms |= {"start_time_ns": start_ns, "participation_ppm": choices.among(0, 0, 250_000, 800_000)}
+    match wrong:
+        case 2:
+            terms["start_time_ns"] = naive.time_ns
+        case 3:
+            terms["participation_ppm"] = 1_000_001
+        case 4:
+            slices[-1] = slices[-1][0], slices[-1][1] + (1 << 62)
+        case 5:
+            end_ns = slices[-1][0] + (start_ns or naive.time_ns)
+        case 6:
+            terms[("trigger", "state", "target_lo", "amount_units", "order_type")[choices.pick(5)]] = 1
+        case 7:
+            slices.reverse()
+    return make.algo_order(slices=slices, end_time_ns=end_ns, **terms)
+
+
 def _price(choices: Choices, terms: Terms, around: int = 100) -> int:
     """A price near another, mostly on the instrument's tick step."""
     price = around + choices.among(*NEAR)

@@ -9,8 +9,8 @@ import sys
 from types import SimpleNamespace
 
 MODULES = (
-    "layout", "memory", "ladder", "index", "timers", "auction", "breaker_layout", "watching", "sampling", "phases",
-    "apply", "state", "image", "define",
+    "layout", "memory", "ladder", "index", "timers", "auction", "matching", "breaker_layout", "watching", "sampling",
+    "phases", "apply", "state", "image", "define",
 )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from kk99 import schema
 from kk99.schema import PPM, CommandKind, Flag, MarketState
-from tests.core.orders_drawn import ACCOUNTS, Choices, order_new
+from tests.core.orders_drawn import ACCOUNTS, Choices, algo_order, order_new
 from tests.naive import commands as make
 from tests.naive.compare import stamped
 from tests.naive.model import Naive
@@ -150,6 +150,15 @@ def _message_noted(choices: Choices, _: Naive) -> Item:
     return make.command(CommandKind.MESSAGE_NOTED, **fields | more, qty_lots=choices.pick(3) - 1)
 
 
+def _order_suspend(choices: Choices, naive: Naive) -> Item:
+    parents = [order for order in naive.live.values() if order.schedule is not None]
+    order = parents[choices.pick(len(parents))] if parents else _target(choices, naive)
+    if order is None or choices.pick(10) == 9:
+        return make.order_suspend(choices.among(*ACCOUNTS), choices.pick(256))
+    item = make.order_suspend(order.account_id, order.order_id, state=choices.among(1, 0, 1, 0, 2))
+    return make.by_client_id(item, *order.client_id) if choices.pick(2) else item
+
+
 def _mass_cancel(choices: Choices, _: Naive) -> Item:
     return make.mass_cancel(choices.among(*ACCOUNTS), choices.among(0, 1, 2, 3, 9), choices.among(0, 1, 2, 3))
 
@@ -238,7 +247,9 @@ def _extreme(choices: Choices) -> tuple[str, int]:
 
 Maker = Callable[[Choices, Naive], Item]
 WEIGHTED: list[tuple[int, Maker]] = [
-    (124, order_new),
+    (110, order_new),
+    (10, algo_order),
+    (4, _order_suspend),
     (8, _index_price),
     (24, _order_cancel),
     (32, _order_replace),

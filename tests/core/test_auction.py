@@ -62,9 +62,8 @@ def expected(orders, reference):
     limits = {order.price for order in orders if order.order_type != OrderType.MARKET}
     left = [(price, *demand_and_supply(orders, price)) for price in sorted(limits) if min(asks) <= price <= max(bids)]
     if not left:
-        if not min(asks) <= reference <= max(bids):
-            return 0, 0, 0
-        left = [(reference, *demand_and_supply(orders, reference))]
+        price = min(max(reference, min(asks)), max(bids))
+        left = [(price, *demand_and_supply(orders, price))]
     most = max(min(demand, supply) for _, demand, supply in left)
     left = [one for one in left if min(one[1], one[2]) == most]
     least = min(abs(demand - supply) for _, demand, supply in left)
@@ -110,8 +109,9 @@ CASES = {
     ),
     "market orders give no candidate": ([Order(BID, 9, 2, MARKET), Order(ASK, 5, 2)], 9, (5, 2, 0)),
     "market orders alone: the reference": ([Order(BID, 9, 2, MARKET), Order(ASK, 5, 3, MARKET)], 6, (6, 2, -1)),
-    "the reference outside": ([Order(BID, 9, 2, MARKET), Order(ASK, 5, 3, MARKET)], 4, (0, 0, 0)),
-    "no reference": ([Order(BID, 9, 2, MARKET), Order(ASK, 5, 3, MARKET)], 0, (0, 0, 0)),
+    "the reference below": ([Order(BID, 9, 2, MARKET), Order(ASK, 5, 3, MARKET)], 4, (5, 2, -1)),
+    "the reference above": ([Order(BID, 9, 2, MARKET), Order(ASK, 5, 3, MARKET)], 10, (9, 2, -1)),
+    "no reference: the best ask": ([Order(BID, 9, 2, MARKET), Order(ASK, 5, 3, MARKET)], 0, (5, 2, -1)),
     "a market order on a limit's level": ([Order(BID, 9, 1, MARKET), Order(BID, 9, 1), Order(ASK, 5, 1)], 0, (9, 1, 1)),
 }
 

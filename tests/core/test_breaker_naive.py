@@ -4,60 +4,26 @@ import functools
 
 import pytest
 
-from kk99 import schema
 from kk99.schema import BreakerReason, CommandKind, EventKind, MarketState, Side, StateReason
 from tests.core import breaker_mixes
 from tests.core.breaker_mixes import GROUPS, MARKETS, setup
+from tests.core.comparing import UNITS, compared, units_of_work
 from tests.core.mixes import ACCOUNTS
-from tests.core.python_lane import python_lane
 from tests.naive import commands as make
 from tests.naive.clock import SECOND_NS
-from tests.naive.compare import assert_same_events, assert_same_state
 from tests.naive.model import Naive
 from tests.naive.rows import to_commands
 
-LANE = python_lane()
 COMMANDS = 400
-UNITS = (schema.WORK_UNITS_PER_COMMAND, 130, 65)
-"""Of pending work per command: with few, timers, visits and uncrosses wait for one another."""
-SEEDS = range(18)
+SEEDS = (*range(16), 23, 25)
 
 
 @functools.cache
 def told(seed):
     """Run a mix in the python lane and in the model, comparing each command; return (kind, reason) of all events."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(schema, "WORK_UNITS_PER_COMMAND", UNITS[seed % len(UNITS)])
-        patch.setattr(LANE.apply.work, "UNITS", UNITS[seed % len(UNITS)])
-        return compared(seed, COMMANDS)
-
-
-def compared(seed, count):
-    """Compare so many commands of a mix."""
     naive = Naive()
-    return compared_all(naive, breaker_mixes.run(naive, seed, count), count)
-
-
-def compared_all(naive, pairs, count):
-    """Compare so many commands, each an item and its row."""
-    machine, found = LANE.machine.Machine(), set()
-    for number, (item, commands) in enumerate(pairs):
-        events = machine.apply_all(commands)
-        assert_same_events(events, naive, commands, [item])
-        naive.check()
-        machine.check()
-        if number % 20 == 0 or number == count - 1:
-            assert_same_state(machine, naive)
-        for row in events.rows:
-            kind = EventKind(row["kind"])
-            if kind == EventKind.MARKET_STATE_CHANGED:
-                found.add((kind, StateReason(row["state_reason"])))
-            elif kind in {EventKind.BREAKER_TRIPPED, EventKind.BREAKER_ALERT}:
-                found.add((kind, BreakerReason(row["breaker_reason"])))
-            else:
-                found.add((kind, 0))
-    machine.check_all()
-    return found
+    with units_of_work(UNITS[seed % len(UNITS)]):
+        return compared(naive, breaker_mixes.run(naive, seed, COMMANDS))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -112,13 +78,12 @@ def rows_of(naive, timed):
 @pytest.mark.parametrize("units", [1, 65])
 @pytest.mark.parametrize("call_s", [0, 1, 5])
 @pytest.mark.parametrize("later", [(4, 4, 4), (0, 4, 5.5, 7, 9), (3, 3.5, 10, 10, 10), (0.1, 0.2, 0.3, 8, 8, 20)])
-def test_a_recovery_goes_on_while_its_market_is_uncrossing(monkeypatch, units, call_s, later):
+def test_a_recovery_goes_on_while_its_market_is_uncrossing(units, call_s, later):
     """With few units a halt, and the timers of its recovery, come in the midst of an uncross and of other visits."""
-    monkeypatch.setattr(schema, "WORK_UNITS_PER_COMMAND", units)
-    monkeypatch.setattr(LANE.apply.work, "UNITS", units)
     timed = [*long_uncross(call_s, later), *[(30, make.command(CommandKind.CONTINUE))] * 50]
     naive = Naive()
-    assert compared_all(naive, rows_of(naive, timed), len(timed)) >= UNCROSSED | MARKET_WIDE
+    with units_of_work(units):
+        assert compared(naive, rows_of(naive, timed)) >= UNCROSSED | MARKET_WIDE
 
 
 @pytest.mark.parametrize("phases", ["CLOSED OPENING_CALL OPEN CLOSED OPEN", "PRE_OPEN OPEN CLOSING_CALL CLOSED OPEN"])
@@ -134,4 +99,4 @@ def test_schedules_open_no_market_of_a_halted_group(phases, fall_s):
     timed = [*[(0, item) for item in items], (fall_s, fall), *[(fall_s, order) for order in orders], *ticks]
     timed.sort(key=lambda pair: pair[0])
     naive = Naive()
-    assert compared_all(naive, rows_of(naive, timed), len(timed)) >= MARKET_WIDE
+    assert compared(naive, rows_of(naive, timed)) >= MARKET_WIDE

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 
 from kk99 import kinds
 from kk99.schema import EventKind, OrderType
-from tests.core import mixes
+from tests.core import mixes, scheduled_mixes
 from tests.core.strategies import scenarios, setup
-from tests.naive.compare import Image, empty_machine, stamped
+from tests.naive.compare import Image, empty_machine, schedules_of, stamped
+from tests.naive.documents import pack
 from tests.naive.model import Naive
 from tests.naive.rows import apply_to_naive, to_rows
 from tests.rebuild import Rebuilt
@@ -36,6 +37,12 @@ def assert_rebuilt(rebuilt, naive):
     }
     assert len(rebuilt.trades) == naive.last_trade_id
     assert rebuilt.trading_schedules == naive.trading_schedules
+    assert schedules(rebuilt) == schedules_of(naive)
+
+
+def schedules(rebuilt):
+    """The slices of each rebuilt scheduled order as an image has them, and whether it is suspended."""
+    return {number: (pack(document), number in rebuilt.suspended) for number, document in rebuilt.algos.items()}
 
 
 SAME_FIELDS = (
@@ -83,11 +90,12 @@ def test_model_is_rebuilt_from_its_events(items):
     pair.run(items)
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_model_of_a_mix_is_rebuilt_from_its_events(seed):
-    """Likewise with orders of every type, auctions and timers."""
+@pytest.mark.parametrize("mix", [mixes, scheduled_mixes])
+@pytest.mark.parametrize("seed", range(4))
+def test_model_of_a_mix_is_rebuilt_from_its_events(mix, seed):
+    """Likewise with orders of every type, auctions and timers, and with many that a schedule works off."""
     naive, rebuilt = Naive(), Rebuilt()
-    for _, commands in mixes.run(naive, seed, 400):
+    for _, commands in mix.run(naive, seed, 400):
         rebuilt.apply_rows(*to_rows(apply_to_naive(naive, commands)))
         assert_rebuilt(rebuilt, naive)
 
@@ -123,11 +131,12 @@ def test_core_is_rebuilt_from_its_events(items):
         assert_imaged(rebuilt, machine.image())
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_core_of_a_mix_is_rebuilt_from_its_events(seed):
-    """Likewise with orders of every type, auctions and timers."""
+@pytest.mark.parametrize("mix", [mixes, scheduled_mixes])
+@pytest.mark.parametrize("seed", range(4))
+def test_core_of_a_mix_is_rebuilt_from_its_events(mix, seed):
+    """Likewise with orders of every type, auctions and timers, and with many that a schedule works off."""
     machine, naive, rebuilt = empty_machine(), Naive(), Rebuilt()
-    for _, commands in mixes.run(naive, seed, 400):
+    for _, commands in mix.run(naive, seed, 400):
         apply_to_naive(naive, commands)
         rebuilt.apply(machine.apply_all(commands))
         assert_imaged(rebuilt, machine.image())
@@ -147,6 +156,7 @@ def assert_imaged(rebuilt, events):
         number: (one.state, one.call_purpose, one.last_price_ticks, one.index_price_ticks)
         for number, one in rebuilt.instruments.items()
     }
+    assert schedules(rebuilt) == image.schedules
     assert standing_in(events.rows) == {number: standing(order) for number, order in rebuilt.orders.items()}
 
 

@@ -17,7 +17,10 @@ from tests.naive.model import Naive
 from tests.naive.rows import apply_to_naive, document_of
 
 FOLDER = Path(__file__).parent / "tables"
-TABLES = ("rejects", "orders", "matching", "self_trade", "fees", "work", "iceberg", "triggers", "trailing", "linked")
+TABLES = (
+    "rejects", "orders", "matching", "self_trade", "fees", "work", "iceberg", "triggers", "trailing", "linked",
+    "scheduled",
+)  # fmt: skip
 ELSEWHERE = {
     RejectCode.CAPACITY_REACHED: "test_limits.py",
     RejectCode.ORDERS_FULL: "needs 16 million orders",

@@ -38,6 +38,7 @@ VALUES = {
     "names": st.lists(NAMES, max_size=2),
     "networks": st.lists(st.sampled_from(["10.0.0.0/8", "::1/128", "x"]), max_size=2),
     "digests": st.lists(st.sampled_from(["0" * 64, "x"]), max_size=2),
+    "slices": st.lists(st.lists(st.integers(-1, 9), min_size=1, max_size=3), max_size=4),
 }
 
 

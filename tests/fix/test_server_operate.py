@@ -1,9 +1,11 @@
 """The operator's side: `kk99 fix sessions`, and the socket on which it speaks with the gateway."""
 
+import contextlib
 import json
 import socket
 import stat
 import threading
+import time
 
 import pytest
 from click.testing import CliRunner
@@ -245,7 +247,7 @@ class TestSocket:
         with pytest.raises(ClientError, match="a question is a JSON object on one line"):
             ask(served, {"text": longest["text"] + "x"})
 
-    @pytest.mark.parametrize("data", [b"\n", b"[1]\n", b"{\n", b"\xff\n", b"no line"])
+    @pytest.mark.parametrize("data", [b"\n", b"[1]\n", b"{\n", b"\xff\n", b"no line", b"[" * 4_000 + b"\n"])
     def test_nonsense_is_refused(self, served, data):
         """It is told what a question is, and the next one is answered."""
         with socket.socket(socket.AF_UNIX) as connection:
@@ -263,6 +265,53 @@ class TestSocket:
             silent.connect(str(served))
             assert ask(served, {"do": "it"}) == {"asked": {"do": "it"}}
 
+    def test_who_asks_byte_by_byte_is_passed_over(self, served, monkeypatch):
+        """The time is for the whole question, not for each byte of it."""
+        monkeypatch.setattr(control, "ASK_S", 0.3)
+        stop = threading.Event()
+        with socket.socket(socket.AF_UNIX) as dripping:
+            dripping.connect(str(served))
+
+            def drip():
+                with contextlib.suppress(OSError):
+                    while not stop.wait(0.02):
+                        dripping.sendall(b" ")
+
+            thread = threading.Thread(target=drip)
+            thread.start()
+            try:
+                assert ask(served, {"do": "it"}) == {"asked": {"do": "it"}}
+            finally:
+                stop.set()
+                thread.join()
+
+    def test_who_asks_while_it_ends_is_told(self, tmp_path):
+        """A question that comes when nobody looks any more is answered, and the end does not wait for it."""
+        path, answers = tmp_path / "run" / SOCKET_NAME, []
+        made = Control(path)
+
+        def work():
+            with pytest.raises(ClientError) as refused:
+                ask(path, {"do": "it"})
+            answers.append(str(refused.value))
+
+        thread = threading.Thread(target=work)
+        turn = made.turn
+
+        def late(handle):
+            if not thread.ident:  # the first look finds nothing: the question comes just behind it
+                thread.start()
+                wait_for(lambda: bool(made._asked), "a question")
+                return
+            turn(handle)
+
+        made.turn = late
+        begin = time.monotonic()
+        made.close()
+        thread.join()
+        assert time.monotonic() - begin < ANSWER_S / 2
+        assert answers == ["the gateway is shutting down"]
+
     def test_two_gateways_do_not_share_it(self, served):
         """The second one says so; one that was killed leaves nothing in the way."""
         with pytest.raises(InputError, match="another FIX gateway runs"):
@@ -277,7 +326,15 @@ class TestSocket:
         more = [SessionSettings("MORE", HASH, ("alice",))]
         with gateway(engine, tmp_path / "fix", more=more) as port, RawClient(port, "MORE"):
             path = engine.settings.sockets_dir / SOCKET_NAME
-            for question in ({"do": "dance", "session": "MORE"}, {}, {"do": "reset", "session": 5}, {"do": None}):
+            for question in (
+                {"do": "dance", "session": "MORE"},
+                {},
+                {"do": "reset", "session": 5},
+                {"do": None},
+                {"do": []},
+                {"do": {}, "session": []},
+                {"do": "reset", "session": []},
+            ):
                 with pytest.raises(ClientError):
                     ask(path, question)
             assert {one["session"] for one in ask(path, {"do": "sessions"})["sessions"]} >= {"CLIENT", "OTHER", "MORE"}

@@ -31,7 +31,7 @@ def outcome_at(bids: list[Interest], asks: list[Interest], price_ticks: int) -> 
 
 
 def determine(bids: list[Interest], asks: list[Interest], reference_price_ticks: int) -> Outcome:
-    """The price at which an auction uncrosses; a reference price of 0 is none."""
+    """The price at which an auction uncrosses, which a book that crosses always has; a reference price of 0 is none."""
     if not bids or not asks:
         return Outcome()
     highest = max(bid.limit_ticks for bid in bids)
@@ -41,9 +41,7 @@ def determine(bids: list[Interest], asks: list[Interest], reference_price_ticks:
     limits = {order.limit_ticks for order in bids + asks if not order.is_market}
     candidates = {price for price in limits if lowest <= price <= highest}
     if not candidates:
-        if lowest <= reference_price_ticks <= highest:
-            return outcome_at(bids, asks, reference_price_ticks)
-        return Outcome()
+        return outcome_at(bids, asks, max(lowest, min(reference_price_ticks or lowest, highest)))
     outcomes = [outcome_at(bids, asks, price) for price in sorted(candidates)]
     most = max(outcome.volume_lots for outcome in outcomes)
     outcomes = [outcome for outcome in outcomes if outcome.volume_lots == most]

@@ -67,8 +67,13 @@ class Book:
         best = self.best_price(opposite(side))
         return best is not None and crosses(side, limit_ticks, best)
 
-    def walk(self, side: int) -> Iterator[Order]:
-        """The orders of a side, best price first, oldest first within a price."""
+    def by_price(self, side: int) -> Iterator[tuple[int, list[Order]]]:
+        """The prices of a side, best first, each with its orders, oldest first."""
         prices = self.prices[side]
         for price in reversed(prices) if side == Side.BUY else prices:
-            yield from self.levels[side][price]
+            yield price, self.levels[side][price]
+
+    def walk(self, side: int) -> Iterator[Order]:
+        """The orders of a side, best price first, oldest first within a price."""
+        for _, level in self.by_price(side):
+            yield from level

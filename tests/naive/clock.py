@@ -21,6 +21,8 @@ class Wants(enum.Enum):
 
     EXPIRY = enum.auto()
     """An order's end (owner: its id)."""
+    RELEASE = enum.auto()
+    """A scheduled order's next slice (owner: its id)."""
     TRANSITION = enum.auto()
     """An instrument's next phase (owner: its number)."""
     INDICATIVE = enum.auto()

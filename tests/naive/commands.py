@@ -9,6 +9,8 @@ import msgpack
 from kk99.schema import CommandKind, Flag, OrderType, TimeInForce
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tests.naive.rows import Item
 
 OPERATOR = {"actor": "ops", "reason": "test"}
@@ -76,6 +78,37 @@ def index_price(instrument_id: int, price_ticks: int) -> Item:
 def mass_cancel(account_id: int, instrument_id: int = 0, side: int = 0) -> Item:
     """Cancel an account's orders."""
     return command(CommandKind.MASS_CANCEL, account_id=account_id, instrument_id=instrument_id, side=side)
+
+
+def algo_order(
+    account_id: int,
+    instrument_id: int,
+    side: int,
+    price_ticks: int,
+    slices: Sequence[tuple[int, int]],
+    end_time_ns: int,
+    **more: int,
+) -> Item:
+    """An order worked off by slices of (offset, lots); further fields may be of its document or its row."""
+    in_document = ("start_time_ns", "participation_ppm")
+    timing = {name: more.pop(name) for name in in_document if name in more}
+    row = {
+        "account_id": account_id,
+        "instrument_id": instrument_id,
+        "side": int(side),
+        "price_ticks": price_ticks,
+        "qty_lots": sum(lots for _, lots in slices),
+        "order_type": int(OrderType.ALGO),
+        "time_in_force": int(TimeInForce.GTD),
+    } | more
+    fields = timing | {"slices": [list(pair) for pair in slices], "end_time_ns": end_time_ns}
+    return command(CommandKind.ALGO_ORDER, **row)[0], msgpack.packb(fields)
+
+
+def order_suspend(account_id: int, target: int, **more: int) -> Item:
+    """Suspend a scheduled order by its id, or with `state=0` let it go on."""
+    fields = {"target_lo": target, "state": 1} | more
+    return command(CommandKind.ORDER_SUSPEND, account_id=account_id, **fields)
 
 
 def asset(name: str, scale: int = 0, fee_schedule: str = "") -> Item:

@@ -10,6 +10,7 @@ from kk99 import kinds
 from kk99.schema import EventKind, Side
 from tests.naive.documents import pack
 from tests.naive.linked import details_fields
+from tests.naive.markets import ends_ns
 from tests.naive.records import Place, Session
 from tests.naive.rows import (
     EVENT_FIELDS,
@@ -111,6 +112,7 @@ def assert_same_state(machine: Machine, naive: Naive) -> None:
     assert_equal("orders", orders_of(naive), image.orders)
     assert_equal("orders that wait", waiting_of(naive), image.waiting)
     assert_equal("details", details_of(naive), image.details)
+    assert_equal("schedules (document, suspended)", schedules_of(naive), image.schedules)
     shown = {order.order_id: order.shown_lots for order in naive.orders() if order.display_qty_lots}
     assert_equal("shown", shown, image.shown)
     assert_equal("markets", markets_of(naive), image.markets)
@@ -188,10 +190,23 @@ def details_of(naive: Naive) -> dict[int, dict[str, int]]:
     return details
 
 
-def markets_of(naive: Naive) -> dict[int, tuple[int, ...]]:
-    """State, call purpose, last and index price of each market."""
+def schedules_of(naive: Naive) -> dict[int, tuple[bytes, bool]]:
+    """What an image says of each scheduled order's slices, and whether it is suspended, by id."""
+    names = ("start_time_ns", "end_time_ns", "participation_ppm", "slices")
     return {
-        number: (*one.market.now, one.last_price_ticks, one.index_price_ticks)
+        order.order_id: (
+            pack({name: getattr(order.schedule, name) for name in names}),
+            order.schedule.is_suspended,
+        )
+        for order in naive.live.values()
+        if order.schedule is not None
+    }
+
+
+def markets_of(naive: Naive) -> dict[int, tuple[int, ...]]:
+    """State, call purpose, expected end, last and index price of each market."""
+    return {
+        number: (*one.market.now, ends_ns(naive, one), one.last_price_ticks, one.index_price_ticks)
         for number, one in naive.instruments.items()
     }
 
@@ -245,6 +260,11 @@ class Image:
             for row in of(EventKind.GROUP_INDEX_CHANGED)
         }
         self.details = {int(row["order_id"]): _named(row) for row in of(EventKind.ORDER_DETAILS)}
+        suspended = {int(row["order_id"]) for row in of(EventKind.ORDER_SUSPENDED) if row["state"]}
+        self.schedules = {
+            int(row["order_id"]): (document_of(row, events.tail), int(row["order_id"]) in suspended)
+            for row in of(EventKind.ALGO_SCHEDULED)
+        }
         self.shown = {
             int(row["order_id"]): int(row["display_qty_lots"])
             for row in of(EventKind.ORDER_REFRESHED)
@@ -253,7 +273,7 @@ class Image:
         indexes = {int(row["instrument_id"]): int(row["price_ticks"]) for row in of(EventKind.INDEX_PRICE_CHANGED)}
         self.markets = {
             int(row["instrument_id"]): (
-                *(int(row[name]) for name in ("state", "call_purpose", "price_ticks")),
+                *(int(row[name]) for name in ("state", "call_purpose", "expire_time_ns", "price_ticks")),
                 indexes.get(int(row["instrument_id"]), 0),
             )
             for row in of(EventKind.INSTRUMENT_STATE_CHANGED)

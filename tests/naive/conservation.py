@@ -15,6 +15,7 @@ from tests.naive.watching import present_spread
 
 if TYPE_CHECKING:
     from tests.naive.records import Instrument, Key, Order
+    from tests.naive.releasing import Schedule
     from tests.naive.venue import Venue
 
 
@@ -52,7 +53,8 @@ def check_lists(venue: Venue) -> None:
     """Every live order is in exactly one place, and known by its slot, account and client id."""
     resting = {order.order_id for one in venue.instruments.values() for order in walk_book(one)}
     places: dict[Place, list[int]] = {Place.BOOK: sorted(resting)}
-    for place, name in ((Place.DORMANT, "dormant"), (Place.ENTERING, "entering"), (Place.WAITING, "waiting")):
+    outside = (Place.DORMANT, "dormant"), (Place.ENTERING, "entering"), (Place.WAITING, "waiting")
+    for place, name in (*outside, (Place.SCHEDULED, "scheduled")):
         places[place] = sorted(order.order_id for one in venue.instruments.values() for order in getattr(one, name))
     for place, order_ids in places.items():
         assert order_ids == sorted(order.order_id for order in venue.live.values() if order.place == place)
@@ -92,9 +94,22 @@ def check_order(venue: Venue, order: Order) -> None:
         assert order.hold_price_ticks == order.price_ticks
     elif not order.is_trailing and order.side == Side.BUY:
         assert order.hold_price_ticks >= order.trigger_price_ticks
+    assert (order.order_type == OrderType.ALGO) == (order.schedule is not None) == (order.place == Place.SCHEDULED)
+    if order.schedule is not None:
+        check_schedule(order, order.schedule)
     if order.order_type == OrderType.BRACKET:
         prices = order.price_ticks, order.trigger_price_ticks, order.take_profit_price_ticks
         assert is_bracket_right(order.side, *prices)
+
+
+def check_schedule(order: Order, schedule: Schedule) -> None:
+    """A parent's slices are its quantity, it holds for all that is left, and it begins with its first firing."""
+    assert sum(lots for _, lots in schedule.slices) == order.qty_lots
+    assert order.expire_time_ns == schedule.end_time_ns
+    assert order.parent_order_id == 0
+    assert order.notional_units == 0
+    assert schedule.has_begun or order.leaves_lots == order.qty_lots
+    assert schedule.timer or schedule.has_begun
 
 
 def check_link(venue: Venue, order: Order, other: Order) -> None:
@@ -115,18 +130,14 @@ def check_link(venue: Venue, order: Order, other: Order) -> None:
 
 
 def check_book(instrument: Instrument) -> None:
-    """Levels are in order, and do not cross while the market trades (but market orders that an auction left over)."""
+    """Levels are in order, and do not cross while the market trades."""
     book = instrument.book
     for side in (Side.BUY, Side.SELL):
         assert book.prices[side] == sorted(book.levels[side])
         assert all(order.side == side for order in book.walk(side))
     best = book.best_price(Side.BUY)
-    is_whole = instrument.is_open and not instrument.market.is_thinned
-    if is_whole and best is not None and book.is_crossed_by(Side.BUY, best):
-        for bid in book.walk(Side.BUY):
-            for ask in book.walk(Side.SELL):
-                are_markets = bid.order_type == ask.order_type == OrderType.MARKET
-                assert bid.limit_ticks < ask.limit_ticks or are_markets
+    if instrument.is_open and best is not None:
+        assert not book.is_crossed_by(Side.BUY, best)
 
 
 def check_market(venue: Venue, instrument: Instrument) -> None:
@@ -145,6 +156,8 @@ def check_timers(venue: Venue) -> None:
             wanted[order.timer] = Timer(order.expire_time_ns, Wants.EXPIRY, order.order_id)
         else:
             assert order.timer == 0
+        if order.schedule is not None and order.schedule.timer:
+            wanted[order.schedule.timer] = release_timer(venue, order, order.schedule)
     for instrument in venue.instruments.values():
         market = instrument.market
         for number, wants in (
@@ -159,6 +172,15 @@ def check_timers(venue: Venue) -> None:
         assert (market.schedule_timer != 0) == (instrument.document["trading_schedule"] != "")
         assert (market.indicative_timer != 0) == (market.now.state == MarketState.CALL)
     assert wanted == {number: timer for number, timer in enumerate(venue.timers.slots) if timer is not None}
+
+
+def release_timer(venue: Venue, order: Order, schedule: Schedule) -> Timer:
+    """The release timer of a parent, which is due at its start or, after that, at one of its slices."""
+    timer = venue.timers.slots[schedule.timer]
+    assert timer is not None
+    times = {schedule.start_time_ns + offset_ns for offset_ns, _ in schedule.slices}
+    assert timer.due_time_ns in (times if schedule.has_begun else {schedule.start_time_ns})
+    return Timer(timer.due_time_ns, Wants.RELEASE, order.order_id)
 
 
 def breaker_timers(venue: Venue, instrument: Instrument) -> dict[int, Timer]:

@@ -94,7 +94,20 @@ class Phases(NamedTuple):
         return all(isinstance(phase, dict) and read_fields(phase, PHASE) is not None for phase in value)
 
 
-Field = Number | Name | Text | Tiers | OneOf | Phases | identity.Word | identity.Listed
+class Slices(NamedTuple):
+    """One to SLICES_MAX pairs of an offset and a quantity."""
+
+    default: object = REQUIRED
+
+    def fits(self, value: object) -> bool:
+        """Whether the value is of this form."""
+        if not isinstance(value, list) or not 1 <= len(value) <= schema.SLICES_MAX:
+            return False
+        return all(isinstance(pair, list) and len(pair) == 2 and all(map(WHOLE.fits, pair)) for pair in value)
+
+
+Field = Number | Name | Text | Tiers | OneOf | Phases | Slices | identity.Word | identity.Listed
+WHOLE = Number(0, AMOUNT_MAX)
 SHARE = Number(0, PPM, 0)
 POSITIVE = Number(1, AMOUNT_MAX)
 DAY_S = 86_400
@@ -170,8 +183,16 @@ FIELDS: dict[int, dict[str, Field]] = {
         "halt_s": Number(1, DAY_S, 900),
     },
     CommandKind.IDENTITY_DEFINE: identity.fields(REQUIRED, Name(), Text(64), Number),
+    CommandKind.ALGO_ORDER: {
+        "start_time_ns": WHOLE._replace(default=0),
+        "end_time_ns": WHOLE,
+        "participation_ppm": SHARE,
+        "slices": Slices(),
+    },
 }
 CHANGES = {CommandKind.INSTRUMENT_CHANGE, CommandKind.ACCOUNT_CHANGE}
+UNSIGNED = {CommandKind.SESSION_DEFINE, CommandKind.ALGO_ORDER}
+"""Kinds that need not say who orders this and why."""
 
 
 def pack(document: Document) -> bytes:
@@ -213,11 +234,12 @@ def read(kind: int, data: bytes) -> Document:
         given = None
     if not isinstance(given, dict):
         raise RejectError(RejectCode.DOCUMENT_INVALID)
-    document = read_fields(given, FIELDS.get(kind, {}) | OPERATOR, is_change=kind in CHANGES)
+    wanted = FIELDS.get(kind, {}) | ({} if kind == CommandKind.ALGO_ORDER else OPERATOR)
+    document = read_fields(given, wanted, is_change=kind in CHANGES)
     if document is None or not is_consistent(kind, document):
         raise RejectError(RejectCode.DOCUMENT_INVALID)
-    is_signed = document["actor"] and document["reason"]
-    refuse_if(kind != CommandKind.SESSION_DEFINE and not is_signed, RejectCode.OPERATOR_MISSING)
+    is_signed = document.get("actor") and document.get("reason")
+    refuse_if(kind not in UNSIGNED and not is_signed, RejectCode.OPERATOR_MISSING)
     return document
 
 

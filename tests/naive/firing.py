@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from kk99 import schema
 from kk99.schema import MarketState, StateReason
-from tests.naive import groups, markets, recovery, sampling, states, watching
+from tests.naive import groups, markets, recovery, releasing, sampling, states, watching
 from tests.naive.clock import Wants, phase_at
 from tests.naive.states import CLOSED, UNCROSSING
 
@@ -20,6 +20,8 @@ def fire_next(venue: Venue) -> int:
     """Do what the first timer that is due is for; return the units."""
     timer = venue.timers.take_due(venue.time_ns)
     assert timer is not None
+    if timer.wants == Wants.RELEASE:
+        return releasing.release(venue, venue.live[timer.owner])
     if timer.wants == Wants.EXPIRY:
         order = venue.live[timer.owner]
         order.timer = 0

@@ -74,7 +74,7 @@ def check_form(command: Command) -> None:
     """What can be seen wrong without a look at the instrument."""
     order_type, flags = command["order_type"], command["flags"]
     refuse_if(command["side"] not in {Side.BUY, Side.SELL}, RejectCode.SIDE_INVALID)
-    refuse_if(order_type not in set(OrderType), RejectCode.ORDER_TYPE_UNSUPPORTED)
+    refuse_if(order_type not in set(OrderType) - {OrderType.ALGO}, RejectCode.ORDER_TYPE_UNSUPPORTED)
     refuse_if(command["time_in_force"] not in times_of(command), RejectCode.TIME_IN_FORCE_UNSUPPORTED)
     refuse_if(command["self_trade"] not in set(SelfTrade), RejectCode.SELF_TRADE_INVALID)
     refuse_if(flags & ~int(schema.ORDER_FLAGS), RejectCode.FLAGS_INVALID)

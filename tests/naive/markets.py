@@ -24,20 +24,24 @@ if TYPE_CHECKING:
 # Changes of state -----------------------------------------------------------------------------------------------------
 
 
+def ends_ns(venue: Venue, instrument: Instrument) -> int:
+    """When the present state is expected to end, 0 if that is not known."""
+    recovery = instrument.breaker.recovery if instrument.breaker else None
+    timer = venue.timers.slots[recovery.timer if recovery else instrument.market.schedule_timer]
+    return timer.due_time_ns if timer is not None and instrument.market.now != UNCROSSING else 0
+
+
 def telling(venue: Venue, instrument: Instrument, reason: StateReason) -> Tell:
     """How the venue tells its own changes of a market."""
 
     def tell(now: State) -> None:
-        recovery = instrument.breaker.recovery if instrument.breaker else None
-        timer = venue.timers.slots[recovery.timer if recovery else instrument.market.schedule_timer]
-        ends_ns = timer.due_time_ns if timer is not None and now != UNCROSSING else 0
         venue.emit(
             EventKind.MARKET_STATE_CHANGED,
             instrument_id=instrument.number,
             state=now.state,
             call_purpose=now.call_purpose,
             state_reason=int(reason),
-            expire_time_ns=ends_ns,
+            expire_time_ns=ends_ns(venue, instrument),
         )
 
     return tell
@@ -63,11 +67,7 @@ def enter(venue: Venue, instrument: Instrument, now: State, tell: Tell) -> None:
     market.now = now
     tell(now)
     if now == UNCROSSING:
-        outcome = auction.outcome_of(instrument)
-        market.price_ticks, market.is_thinned = outcome.price_ticks, False
-        if outcome.price_ticks:
-            watching.set_reference(instrument, outcome.price_ticks)
-        auction.tell(venue, EventKind.AUCTION_UNCROSSED, instrument, outcome)
+        set_price(venue, instrument)
     if now.state == MarketState.CALL:
         market.began_ns, market.told = venue.time_ns, states.Outcome()
         set_indicative(venue, instrument)
@@ -82,9 +82,24 @@ def enter(venue: Venue, instrument: Instrument, now: State, tell: Tell) -> None:
         settle(venue, instrument)
 
 
+def set_price(venue: Venue, instrument: Instrument) -> None:
+    """Determine the price of an uncross."""
+    outcome = auction.outcome_of(instrument)
+    instrument.market.price_ticks = outcome.price_ticks
+    if outcome.price_ticks:
+        watching.set_reference(instrument, outcome.price_ticks)
+    auction.tell(venue, EventKind.AUCTION_UNCROSSED, instrument, outcome)
+
+
 def end_uncross(venue: Venue, instrument: Instrument) -> int:
-    """The uncross is over: the wanted state follows, and the orders that were for this auction expire."""
+    """No pair is left: the wanted state follows, and the orders that were for this auction expire.
+
+    But a book that still crosses does not open: what crosses trades first, at a price of its own.
+    """
     market = instrument.market
+    if market.wanted == OPEN and auction.crosses(instrument):
+        set_price(venue, instrument)
+        return 0
     if market.left == OPENING_CALL:
         expire_all(venue, instrument, TimeInForce.AT_OPEN)
     if market.left == CLOSING_CALL:

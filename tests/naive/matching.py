@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from dataclasses import fields
 
 from kk99 import schema
@@ -84,28 +84,27 @@ def is_own(venue: Venue, taker: Order, maker: Order) -> bool:
     return taker.self_trade != SelfTrade.ALLOW and groups[0] == groups[1]
 
 
-def meetings(order: Order) -> int:
-    """How many resting orders an aggressor meets in taking all of one: an iceberg is met again after each refill."""
-    hidden = order.leaves_lots - order.met_lots
-    return 1 + (-(-hidden // (order.refill_qty_lots or order.display_qty_lots)) if hidden else 0)
-
-
 def fillable(venue: Venue, instrument: Instrument, taker: Order, wanted: int) -> int:
-    """The quantity that an order would find, as far as it would walk for what it wants."""
+    """The quantity that an order would find, as far as it would go on for what it wants."""
     seen = met = 0
     bound_ticks = watching.bound_of(instrument, taker)
-    for maker in instrument.book.walk(opposite(taker.side)):
-        own = is_own(venue, taker, maker)
-        met += 1 if own else meetings(maker)
-        if met > schema.FILLS_PER_COMMAND_MAX or not crosses(taker.side, bound_ticks, maker.limit_ticks):
+    for price_ticks, level in instrument.book.by_price(opposite(taker.side)):
+        if not crosses(taker.side, bound_ticks, price_ticks):
             break
-        if own:
-            if taker.self_trade != SelfTrade.CANCEL_OLDEST:
-                break
-        else:
-            seen += maker.leaves_lots
-        if seen >= wanted:
-            break
+        queue = deque((maker, maker.met_lots, maker.leaves_lots) for maker in level)
+        while queue:
+            if seen >= wanted or met == schema.FILLS_PER_COMMAND_MAX:
+                return seen
+            met += 1
+            maker, shown_lots, leaves_lots = queue.popleft()
+            if is_own(venue, taker, maker):
+                if taker.self_trade != SelfTrade.CANCEL_OLDEST:
+                    return seen
+                continue
+            seen += shown_lots
+            if leaves_lots > shown_lots:
+                refill = min(maker.refill_qty_lots or maker.display_qty_lots, leaves_lots - shown_lots)
+                queue.append((maker, refill, leaves_lots - shown_lots))
     return seen
 
 
@@ -226,6 +225,7 @@ def trade(venue: Venue, instrument: Instrument, taker: Order, maker: Order, lots
     post(venue, postings(made))
     venue.emit(EventKind.TRADE, **trade_fields(made))
     instrument.reference_price_ticks = instrument.last_price_ticks = price_ticks
+    instrument.volume_lots += lots
     if instrument.is_open:
         instrument.path.append(price_ticks)
         instrument.traded_lots += lots

@@ -17,6 +17,7 @@ from tests.naive.entry import order_new
 from tests.naive.operators import OPERATOR_COMMANDS, deposit, index_price, message_noted, withdraw
 from tests.naive.orders import mass_cancel, order_cancel, order_replace
 from tests.naive.records import Key, Order, RejectError, Session, WorkItem, refuse_if
+from tests.naive.scheduled import algo_order, order_suspend
 from tests.naive.thresholds import THRESHOLD_DEFINITIONS
 from tests.naive.venue import Command, Event, Venue, repeated
 from tests.naive.work import check_queue, do_work, queue
@@ -37,8 +38,10 @@ HOT = {
     CommandKind.WITHDRAW: withdraw,
     CommandKind.INDEX_PRICE: index_price,
     CommandKind.MESSAGE_NOTED: message_noted,
+    CommandKind.ORDER_SUSPEND: order_suspend,
 }
 DEFINING = DEFINITIONS | THRESHOLD_DEFINITIONS
+DOCUMENT_KINDS = {kind for kind in CommandKind if kind >= schema.FIRST_DOCUMENT_KIND}
 SEQUENCERS = {CommandKind.CONTINUE, CommandKind.CLOCK, CommandKind.SESSION_LOST}
 
 
@@ -61,7 +64,7 @@ class Naive(Venue):
             self.reject(command, error.code)
         except DuplicateError as error:
             self.emit(EventKind.DUPLICATE, origin_seq=error.origin_seq)
-        if self.wants_round or (self.has_steps and command["kind"] < schema.FIRST_DOCUMENT_KIND):
+        if self.wants_round or (self.has_steps and command["kind"] not in DOCUMENT_KINDS):
             do_work(self)
         return self.events
 
@@ -128,6 +131,8 @@ class Naive(Venue):
             HOT[CommandKind(kind)](self, command)
         elif kind in DEFINING:
             DEFINING[kind](self, read(kind, document))
+        elif kind == CommandKind.ALGO_ORDER:
+            algo_order(self, command, read(kind, document))
         elif kind in OPERATOR_COMMANDS:
             OPERATOR_COMMANDS[kind](self, command, read(kind, document))
         else:

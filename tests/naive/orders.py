@@ -92,7 +92,7 @@ def order_replace(venue: Venue, command: Command) -> None:
     order = target_of(venue, account, command)
     instrument = venue.instruments[order.instrument_id]
     refuse_if(command["side"] not in {0, order.side}, RejectCode.SIDE_INVALID)
-    refuse_if(order.order_type == OrderType.MARKET, RejectCode.REPLACE_UNSUPPORTED)
+    refuse_if(order.order_type in {OrderType.MARKET, OrderType.ALGO}, RejectCode.REPLACE_UNSUPPORTED)
     check_form(order, command)
     check_market(instrument, order)
     check_price(instrument, order, command["price_ticks"])

@@ -12,6 +12,7 @@ from tests.naive.states import Market
 
 if TYPE_CHECKING:
     from tests.naive.breaker import Breaker
+    from tests.naive.releasing import Schedule
 
 Key = tuple[int, int]
 """(account, asset) of a balance, or (lo, hi) of a client id."""
@@ -87,12 +88,16 @@ class Instrument:
     """Take-profit legs that would have crossed the book, first come first."""
     waiting: list[Order] = field(default_factory=list)
     """Orders that wait for the closing call, first come first."""
+    scheduled: list[Order] = field(default_factory=list)
+    """Orders that are worked off by a schedule."""
     last_price_ticks: int = 0
     index_price_ticks: int = 0
     path: list[int] = field(default_factory=list)
     """Prices of the trades since the last settling."""
     traded_lots: int = 0
     """Lots of the trades since the last settling."""
+    volume_lots: int = 0
+    """Lots of all trades ever, whatever became of them."""
     breaker: Breaker | None = None
     busy_origin: int = 0
     """`origin_seq` of what made the instrument busy."""
@@ -154,6 +159,7 @@ class Place(enum.Enum):
     DORMANT = "waiting for its trigger"
     ENTERING = "waiting to meet the book"
     WAITING = "waiting for the closing call"
+    SCHEDULED = "worked off by a schedule"
 
 
 @dataclass(eq=False)
@@ -206,11 +212,13 @@ class Order:
     linked: Order | None = None
     """Of an OCO's leg: the other leg."""
     parent_order_id: int = 0
-    """Of a bracket's exits: the entry."""
+    """Of a bracket's exits: the entry; of a child: its parent."""
     stop_limit_price_ticks: int = 0
     take_profit_price_ticks: int = 0
     exit: Order | None = None
     """Of a bracket: the take-profit leg that was armed last."""
+    schedule: Schedule | None = None
+    """Of a scheduled order."""
 
     @property
     def is_dormant(self) -> bool:

@@ -20,7 +20,7 @@ Rows = npt.NDArray[np.void]
 Item = tuple[dict[str, int], bytes]
 """A command: its fields that are not zero, and its document."""
 
-DOCUMENT_EVENTS = frozenset(range(EventKind.ASSET_DEFINED, EventKind.TRADE_CORRECTED + 1))
+DOCUMENT_EVENTS = frozenset(range(EventKind.ASSET_DEFINED, EventKind.ALGO_SCHEDULED + 1))
 COMMAND_FIELDS = schema.COMMAND.names or ()
 EVENT_FIELDS = schema.EVENT.names or ()
 OFFSETS = {name: entry[1] for name, entry in (schema.EVENT.fields or {}).items()}

@@ -65,8 +65,6 @@ class Market:
     """While UNCROSSING: the state that was left, a call or another."""
     price_ticks: int = 0
     """While UNCROSSING: the auction's price, 0 is none."""
-    is_thinned: bool = False
-    """Whether an order was canceled during the last uncross: then more may cross than its price lets trade."""
     schedule_timer: int = 0
     indicative_timer: int = 0
     began_ns: int = 0

@@ -67,8 +67,10 @@ CASES = {
     ),
     "market orders alone: the reference": (markets((110, 5)), markets((90, 7)), 100, Outcome(100, 5, -2)),
     "market orders alone, at the edge": (markets((110, 5)), markets((90, 7)), 110, Outcome(110, 5, -2)),
-    "market orders alone, reference outside": (markets((110, 5)), markets((90, 7)), 111, NOTHING),
-    "market orders alone, no reference": (markets((110, 5)), markets((90, 7)), 0, NOTHING),
+    "market orders alone, reference above": (markets((110, 5)), markets((90, 7)), 111, Outcome(110, 5, -2)),
+    "market orders alone, reference below": (markets((110, 5)), markets((90, 7)), 89, Outcome(90, 5, -2)),
+    "market orders alone, no reference: the best ask": (markets((110, 5)), markets((90, 7)), 0, Outcome(90, 5, -2)),
+    "market orders that do not cross": (markets((89, 5)), markets((90, 7)), 90, NOTHING),
     "limits outside the crossing are no candidates": (
         markets((110, 5)) + limits((80, 9)),
         markets((90, 5)) + limits((120, 9)),
@@ -118,7 +120,8 @@ def test_no_better_candidate(bids, asks, reference):
     named = {order.limit_ticks for order in bids + asks if not order.is_market}
     candidates = [outcome_at(bids, asks, price) for price in crossed if price in named]
     if not candidates:
-        assert chosen == (outcome_at(bids, asks, reference) if reference in crossed else NOTHING)
+        nearest = min(crossed, key=lambda price: abs(price - reference), default=0)
+        assert chosen == (outcome_at(bids, asks, nearest) if crossed else NOTHING)
     for other in candidates:
         if other == chosen:
             continue
@@ -146,9 +149,7 @@ def test_the_uncross_leaves_no_crossing_limit(bids, asks, reference):
     """When all pairs at the price have traded, only market orders can still cross one another."""
     price, volume, surplus = determine(bids, asks, reference)
     if volume == 0:
-        assert not any(
-            bid.limit_ticks >= ask.limit_ticks for bid in bids for ask in asks if not (bid.is_market and ask.is_market)
-        )
+        assert not any(bid.limit_ticks >= ask.limit_ticks for bid in bids for ask in asks)
         return
     left_bids = after(sorted(bids, key=lambda bid: -bid.limit_ticks), volume)
     left_asks = after(sorted(asks, key=lambda ask: ask.limit_ticks), volume)

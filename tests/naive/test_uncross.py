@@ -195,8 +195,8 @@ def test_market_orders_alone_trade_at_the_reference_price():
     ]
 
 
-def test_market_orders_may_be_left_crossing():
-    """Those that no price serves stay in the book of an open market, each at its limit, until someone meets them."""
+def test_market_orders_alone_trade_though_the_reference_is_far_away():
+    """The price is the end of what crosses that is nearest to the reference price: the book does not open crossed."""
     floor = Floor(schedule="")
     floor.do(make.trading_schedule("close", ("07:30:00", 127, "CLOSING_CALL")))
     floor.do(make.instrument_change("BTC/USD", trading_schedule="close"))
@@ -206,13 +206,37 @@ def test_market_orders_may_be_left_crossing():
     floor.clock("07:30:00")
     floor.put(MarketState.HALTED)
     floor.do(make.reference_price(1, 200))
-    assert floor.put(MarketState.OPEN)[1][:2] == (UNCROSSED, 0)
+    assert floor.put(MarketState.OPEN)[1:3] == [(UNCROSSED, 110, 3, 2), (TRADE, ask, bid, 110, 3)]
     assert floor.now == states.OPEN
-    assert floor.book() == [[(110, 5)], [(90, 3)]]
-    floor.order(CAROL, BUY, 3, 180)
-    assert floor.naive.trades[1].price_ticks == 90
-    assert floor.live() == {bid}
-    assert ask not in floor.live()
+    assert floor.book() == [[(110, 2)], []]
+
+
+def test_what_cancels_leave_crossing_trades_at_a_price_of_its_own(floor, monkeypatch):
+    """Orders that the price left out cross once those before them are canceled: they trade before the market opens."""
+    monkeypatch.setattr(schema, "WORK_UNITS_PER_COMMAND", schema.WORK_UNITS_PER_ORDER)
+    first, second = floor.order(ALICE, BUY, 5, 105), floor.order(ALICE, BUY, 5, 104)
+    asks = [floor.order(BOB, SELL, 1, 95), floor.order(BOB, SELL, 9, 96), floor.order(BOB, SELL, 9, 103)]
+    assert floor.put(MarketState.OPEN)[1:] == [(UNCROSSED, 96, 10, 0), (TRADE, asks[0], first, 96, 1)]
+    assert brief(floor.do(make.order_cancel(BOB, asks[1]))) == [
+        (TRADE, asks[1], first, 96, 4),
+        (CANCELED, asks[1], CancelReason.REQUESTED, 5),
+        (UNCROSSED, 103, 5, -4),
+        (TRADE, asks[2], second, 103, 5),
+    ]
+    assert floor.clock() == [OPENED]
+    assert floor.book() == [[], [(103, 4)]]
+
+
+def test_what_is_left_crossing_does_not_trade_when_the_market_closes(floor, monkeypatch):
+    """Only a market that is to open is uncrossed once more."""
+    monkeypatch.setattr(schema, "WORK_UNITS_PER_COMMAND", schema.WORK_UNITS_PER_ORDER)
+    floor.order(ALICE, BUY, 5, 105)
+    floor.order(ALICE, BUY, 5, 104)
+    asks = [floor.order(BOB, SELL, qty, price) for qty, price in ((1, 95), (9, 96), (9, 103))]
+    floor.put(MarketState.CLOSED)
+    floor.do(make.order_cancel(BOB, asks[1]))
+    assert floor.now == states.CLOSED
+    assert floor.book() == [[(104, 5)], [(103, 9)]]
 
 
 def test_indicatives_tell_changes_only(floor):

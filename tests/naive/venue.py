@@ -22,7 +22,6 @@ from tests.naive.records import (
     Trade,
     WorkItem,
 )
-from tests.naive.states import UNCROSSING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -215,6 +214,7 @@ class Venue(ABC):
             Place.DORMANT: instrument.dormant,
             Place.ENTERING: instrument.entering,
             Place.WAITING: instrument.waiting,
+            Place.SCHEDULED: instrument.scheduled,
         }
         if order.place == Place.BOOK:
             instrument.book.remove(order)
@@ -237,6 +237,9 @@ class Venue(ABC):
         self.put(order, Place.NOWHERE)
         self.timers.drop(order.timer)
         order.timer = 0
+        if order.schedule is not None:
+            self.timers.drop(order.schedule.timer)
+            order.schedule.timer = 0
         order.leaves_lots = order.budget_units = 0
         self.rehold(order)
         assert order.hold_units == 0
@@ -267,8 +270,6 @@ class Venue(ABC):
             leaves_lots=order.leaves_lots,
             reason=int(reason),
         )
-        market = self.instruments[order.instrument_id].market
-        market.is_thinned |= market.now == UNCROSSING
         other = unlink(order)
         self.end(order)
         if other is not None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kk99.batch import Commands
-    from replay.quality import InstrumentQuality, OrderQuality
+    from replay.figures import InstrumentQuality, OrderQuality
 
 BUY, SELL = Side.BUY, Side.SELL
 ANN, BEN, CEM = 16, 17, 18
@@ -78,9 +78,10 @@ class Log:
         return found
 
     def children(self, client_id: str) -> Iterator[OrderQuality]:
-        """The orders whose parent has a client order id, by their numbers' order of entry."""
+        """The orders whose parent has a client order id, in the order of their entry."""
         parent = self.order(client_id).order_id
-        return iter(sorted((one for one in self.ended if one.parent_order_id == parent), key=lambda one: one.order_id))
+        found = (one for one in self.ended if one.parent_order_id == parent)
+        return iter(sorted(found, key=lambda one: (one.entry_seq, one.order_id)))
 
     @property
     def instrument(self) -> InstrumentQuality:

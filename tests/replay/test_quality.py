@@ -11,7 +11,8 @@ from kk99 import build
 from kk99.machine import Machine
 from kk99.schema import EventKind, Flag, MarketState, OrderType, SelfTrade, TimeInForce
 from replay import ledger
-from replay.quality import FILLED, LIVE, Quality, Revision, revisions_in
+from replay.figures import LIVE
+from replay.quality import FILLED, Quality, Revision, revisions_in
 from tests.replay.measuring import (
     ANN,
     BEN,
@@ -323,7 +324,7 @@ def test_what_holds_of_any_log(commands):
     for number, one in quality.instruments.items():
         mine = [trade for trade in final.values() if trade["instrument_id"] == number]
         assert (one.trades, one.volume_lots) == (len(mine), sum(int(trade["qty_lots"]) for trade in mine))
-        its = [each for each in orders if each.instrument_id == number]
+        its = [each for each in orders if each.instrument_id == number and each.order_type != OrderType.ALGO]
         assert sum(each.filled_lots for each in its) == 2 * one.volume_lots
         assert sum(each.notional_tick_lots for each in its) == 2 * one.notional_tick_lots
         assert sum(each.maker_lots for each in its) == one.volume_lots

@@ -4,16 +4,23 @@ A venue of three accounts (A and C are of one owner) and three markets: X plain,
 
     A buy 10 @ 100 Y ioc self_trade=2     an order (times in force, types, post; field=value sets any field)
     A sell 10 @ 0 stop last:95            a trigger's source and price; of trailing ones the source alone, and trail:5
+    A algo buy 10 @ 100 0:4 2:6 from:15 until:20 cap:500000   slices of offset:lots; `until`, `from` and offsets in µs
+    A suspend 1       A resume 1          a scheduled order
     A cancel 1        A replace 1 12 @ 101        the order in slot 1; `2:1` its second generation; `id:7` by client id
     A mass X buy      A deposit USD 5     A withdraw USD 5
     market X HALTED   account A KILLED    reference X 99    index X 99    bust 1    correct 1 5 @ 99
     raw CONTINUE session_id=1             define ASSET_DEFINE {"name": "Z", "scale": 0}
+    document ALGO_ORDER {"slices": []}    the same, but nobody says who orders it and why
+
+Line n of a case is at (20 + n) // 2 µs: the first at 10, the next two at 11, and so on.
 """
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
+
+import msgpack
 
 from kk99 import schema
 from kk99.schema import (
@@ -105,6 +112,9 @@ def read(line: str) -> Item:
     if verb == "define":
         kind, _, text = rest.partition(" ")
         return make.document(CommandKind[kind], json.loads(text))
+    if verb == "document":
+        kind, _, text = rest.partition(" ")
+        return make.command(CommandKind[kind])[0], msgpack.packb(json.loads(text))
     words = rest.split()
     match verb:
         case "raw":
@@ -151,6 +161,11 @@ def _of_account(account: int, words: list[str]) -> Item:
     verb = words[0]
     if verb in {"buy", "sell"}:
         return _order(account, Side[verb.upper()], words[1:])
+    if verb == "algo":
+        return _algo(account, Side[words[1].upper()], words[2:])
+    if verb in {"suspend", "resume"}:
+        state = {"state": int(verb == "suspend")}
+        return _aim(make.order_suspend(account, 0, **state | _fields(words[2:])), words[1])
     if verb in {"deposit", "withdraw"}:
         transfer = make.deposit if verb == "deposit" else make.withdraw
         return transfer(account, ASSETS.get(words[1], 9), int(words[2]))
@@ -169,6 +184,24 @@ def _order(account: int, side: int, words: list[str]) -> Item:
     market = next((MARKETS.get(word, 9) for word in words[3:] if word.isupper()), MARKETS["X"])
     item, document = make.order_new(account, market, side, int(words[0]), int(words[2]))
     return item | _fields([word for word in words[3:] if not word.isupper()]), document
+
+
+def _algo(account: int, side: int, words: list[str]) -> Item:
+    """A scheduled order: quantity @ price, then slices, its times and cap, and other words."""
+    names = {"from": "start_time_ns", "until": "end_time_ns", "cap": "participation_ppm"}
+    slices: list[tuple[int, int]] = []
+    document: dict[str, int] = {}
+    others: list[str] = []
+    for word in words:
+        name, _, value = word.partition(":")
+        if value and name.isdecimal():
+            slices.append((1000 * int(name), int(value)))
+        elif name in names:
+            document[names[name]] = int(value) * (1 if name == "cap" else 1000)
+        else:
+            others.append(word)
+    fields, _ = _order(account, side, [*others[:3], "algo", "gtd", *others[3:]])
+    return fields | {"kind": int(CommandKind.ALGO_ORDER)}, msgpack.packb(document | {"slices": slices})
 
 
 def _aim(item: Item, text: str) -> Item:
@@ -237,7 +270,7 @@ def write(event: dict[str, Any]) -> str:
             words.append(text(left.pop(name)))
     if "qty_lots" in left or "price_ticks" in left:
         words.append(f"{left.pop('qty_lots', 0)} @ {left.pop('price_ticks', 0)}")
-    if "state" in left and kind != EventKind.MESSAGE_NOTED:
+    if "state" in left and kind not in {EventKind.MESSAGE_NOTED, EventKind.ORDER_SUSPENDED}:
         states: type[schema.Documented] = AccountState if kind == EventKind.ACCOUNT_STATE_CHANGED else MarketState
         words.append(states(left.pop("state")).name)
     short = {"leaves_lots": "leaves", "contra_leaves_lots": "contra_leaves", "amount_units": "amount"}
