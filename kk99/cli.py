@@ -1,11 +1,12 @@
 """The `kk99` command: composition only; each subcommand's module is imported when it is called.
 
-Operational errors end with one line on standard error and status 1, wrong usage with status 2, Ctrl-C with 130.
+Operational errors, those of the disk among them, end with one line on standard error and status 1, wrong usage with status 2, Ctrl-C with 130.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import Final
 
@@ -85,10 +86,22 @@ def main(arguments: list[str] | None = None) -> None:
     except click.ClickException as error:
         _show(error)
         sys.exit(error.exit_code)
+    except BrokenPipeError:  # who read the output has what he wanted (`| head`)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still buffered goes nowhere
+        sys.exit(1)
+    except OSError as error:  # a full disk, a folder that may not be entered
+        named = f"{error.filename}: " if error.filename else ""
+        click.echo(f"kk99: {_plain(f'{named}{error.strerror or error}')}", err=True)
+        sys.exit(1)
     except KK99Error as error:
-        click.echo(f"kk99: {error}", err=True)
+        click.echo(f"kk99: {_plain(str(error))}", err=True)
         sys.exit(1)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _plain(text: str) -> str:
+    """Return a text without what would steer the terminal: that is written out, as in a literal."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)
 
 
 def _show(error: click.ClickException) -> None:
@@ -99,7 +112,7 @@ def _show(error: click.ClickException) -> None:
     if isinstance(error, click.UsageError) and error.ctx is not None:
         hint = f"Try '{error.ctx.command_path} --help' for help."
         click.echo(f"{error.ctx.get_usage()}\n{hint}\n", err=True)
-    click.echo(f"kk99: {error.format_message()}", err=True)
+    click.echo(f"kk99: {_plain(error.format_message())}", err=True)
 
 
 if __name__ == "__main__":

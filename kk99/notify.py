@@ -1,12 +1,12 @@
 """Tells the service manager how the process fares (the sd_notify protocol: a datagram to NOTIFY_SOCKET).
 
-Invariants: without a service manager every call does nothing; the watchdog is fed only by a caller who has just seen
-that work goes on, never by a timer of its own.
+Invariants: without a service manager every call does nothing; no call waits, whatever the service manager does: what
+its full queue does not take is said again with what is said next; the watchdog is fed only by a caller who has just
+seen that work goes on, never by a timer of its own.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 import time
@@ -21,19 +21,32 @@ START_STEP_S: Final = 120.0
 """What one step of starting may take: a part of the kernel compiled, a second of replay told."""
 _TELL_S: Final = 10.0
 """How often a long start is told."""
+_SAID_ONCE: Final = frozenset({"READY=1", "STOPPING=1"})
 _FEEDS: Final = 3
 """The watchdog is fed that often in its time, so that one late turn does not end the process."""
+_owed: list[str] = []
+"""READY=1 or STOPPING=1, if it did not go out."""
 
 
-def notify(state: str) -> None:
-    """Send a state such as `READY=1`, `STOPPING=1` or `STATUS=...`; does nothing without a service manager."""
+def notify(state: str) -> bool:
+    """Send a state such as `READY=1`, `STOPPING=1` or `STATUS=...`; does nothing without a service manager.
+
+    Returns whether it went out. READY=1 and STOPPING=1, which are said once, go out with the next state if not.
+    """
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
-        return
+        return True
     if address.startswith("@"):
         address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender, contextlib.suppress(OSError):
-        sender.sendto(state.encode(), address)
+    said = "\n".join([*_owed, state])
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as sender:
+            sender.sendto(said.encode(), address)
+    except OSError:  # BlockingIOError: its queue is full
+        _owed[:] = dict.fromkeys([*_owed, *(line for line in state.split("\n") if line in _SAID_ONCE)])
+        return False
+    _owed.clear()
+    return True
 
 
 def watchdog_s() -> float | None:
@@ -53,9 +66,10 @@ class LongStart:
 
     def step(self, status: str) -> None:
         """Say what is being done; the next step may take START_STEP_S."""
-        if self._monotonic() - self._told_at >= _TELL_S:
-            self._told_at = self._monotonic()
-            notify(f"EXTEND_TIMEOUT_USEC={int(START_STEP_S * 1e6)}\nSTATUS={status}")
+        now = self._monotonic()
+        is_due = now - self._told_at >= _TELL_S
+        if is_due and notify(f"EXTEND_TIMEOUT_USEC={int(START_STEP_S * 1e6)}\nSTATUS={status}"):
+            self._told_at = now
 
 
 class Heart:
@@ -74,5 +88,5 @@ class Heart:
         now = self._monotonic()
         if not self._is_watched or now - self._beaten_at < self.interval_s:
             return
-        self._beaten_at = now
-        notify("WATCHDOG=1" + (f"\nSTATUS={status}" if status else ""))
+        if notify("WATCHDOG=1" + (f"\nSTATUS={status}" if status else "")):
+            self._beaten_at = now

@@ -34,7 +34,8 @@ _REJECTED, _MASS_CANCEL, _NOTED = (
 _RARE: Final = sum(
     1 << kind
     for kind in (
-        EventKind.ORDER_IMAGE, EventKind.ORDER_RELEASED, EventKind.EXITS_REFUSED, EventKind.TRADE_BUSTED, EventKind.TRADE_CORRECTED,
+        EventKind.ORDER_IMAGE, EventKind.ORDER_RELEASED, EventKind.EXITS_REFUSED, EventKind.TRADE_BUSTED,
+        EventKind.TRADE_CORRECTED,
     )
 )  # fmt: skip
 _NEW: Final = CommandKind.ORDER_NEW.value

@@ -230,8 +230,8 @@ def operations_log(site: Site, *, as_json: bool) -> None:
     """Show what operators ordered, who approved it, and what came of it."""
     entries = Desk(site).log()
     rows = [
-        (time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(one["time_ns"] / 1e9)), one.get("order", ""), one["actor"],
-         one.get("approver", ""), one["reason"], one["state"])
+        (time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(one.get("time_ns", 0) / 1e9)),
+         *(str(one.get(name, "")) for name in ("order", "actor", "approver", "reason", "state")))
         for one in entries
     ]  # fmt: skip
     show(entries, table(("UTC", "order", "by", "approved by", "why", "state"), rows, left=6), to_json=as_json)

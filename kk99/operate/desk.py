@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kk99 import build
 from kk99.errors import ClientError, InputError
-from kk99.operate.orders import VERBS, Order, Step, steps_of, verb_of
-from kk99.operate.people import OPERATORS_FILE, check_actor, check_reason, raw, read_policy
+from kk99.operate.orders import VERBS, Order, Step, check_arguments, steps_of, verb_of
+from kk99.operate.people import check_actor, check_reason, raw, read_policy
 from kk99.operate.register import Proposal, Register, new_id, parse, propose
 from kk99.operate.standing import Standing
 from kk99.schema import EventKind, RejectCode
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 SESSION: Final = "operators"
 _ANSWER_S: Final = 30.0
+CLOCK_SKEW_S: Final = 60
+"""So far a proposal's time may lie ahead of this clock."""
 _WITHOUT_SENDER: Final = {EventKind.TRADE_BUSTED, EventKind.TRADE_CORRECTED}
 
 
@@ -46,14 +48,14 @@ class Desk:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._register = Register(site.paths.root / "operations")
-        folder = site.paths.root if site.config_file is None else site.config_file.absolute().parent
-        self.policy: Policy = read_policy(folder / OPERATORS_FILE, VERBS)
+        self.policy: Policy = read_policy(site.operators_file, VERBS)
 
     def give(self, verb: str, arguments: dict[str, str], person: Person) -> dict[str, Any]:
         """Carry an order out, or write it down for a second person; return what became of it."""
         verb_of(verb)
         now_ns = time.time_ns()
-        order = Order(new_id(now_ns), verb, arguments, check_actor(person.actor), check_reason(person.reason))
+        actor, reason = check_actor(person.actor), check_reason(person.reason)
+        order = Order(new_id(now_ns), verb, check_arguments(arguments), actor, reason)
         with self._register.held(), self._site.client(SESSION) as client:
             self._settle(client)
             steps = steps_of(order, self._standing(client))  # so that what can't be done is not even proposed
@@ -86,7 +88,7 @@ class Desk:
             self._settle(client)
             proposal = parse(self._register.read(order_id), self._venue_id(client), self.policy)
             self._check_second(proposal, order_id, check_actor(actor), now_ns)
-            approval = {"id": order_id, "actor": actor, "time_ns": now_ns, "proposal": proposal.text}
+            approval = {"id": order_id, "actor": actor, "time_ns": now_ns, "proposal": proposal.shown_text}
             signed = self.policy.sign(approval, key_file)
             steps = steps_of(proposal.order, self._standing(client))
             return self._carry_out(client, proposal.order, steps, signed, approver=actor)
@@ -114,6 +116,10 @@ class Desk:
         names = self.policy.operators
         if actor in names and raw(names[actor]) == raw(names[proposal.order.actor]):
             raise InputError(f"{actor} and {proposal.order.actor} have the same key: that is no second person")
+        if order_id in self._register.ended():
+            raise InputError(f"{order_id} was carried out or given up before (`kk99 approvals log`): discard it")
+        if proposal.created_ns > now_ns + CLOCK_SKEW_S * 10**9:
+            raise InputError(f"{order_id} was made in the future: look at the clock, or discard it")
         if now_ns >= proposal.expires_ns:
             raise InputError(f"{order_id} has expired: discard it, and propose it again if it is still wanted")
 

@@ -6,6 +6,7 @@ Invariant: a line that is no entry (a traceback, a ready line) is shown as it st
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -31,7 +32,7 @@ _HEAD: Final = ("timestamp", "level", "event", "process")
 def entry_of(line: str, process: str) -> dict[str, Any]:
     """Return a logged line as an entry; what is no JSON object is an entry whose event is the line."""
     try:
-        entry = json.loads(line)
+        entry = json.loads(line, parse_constant=str)  # NaN is no JSON: it stays a word
     except (ValueError, RecursionError):
         entry = None
     if not isinstance(entry, dict):
@@ -64,17 +65,29 @@ def from_files(folder: Path, names: tuple[str, ...], *, follow: bool) -> Iterato
         if not at and not files:
             raise InputError(f"{folder} has no log of {', '.join(names) or 'any process'}: is this the right --data?")
         for path in files:
-            with path.open("rb") as file:
-                file.seek(at.get(path, 0))
-                data = file.read()
-            whole = data[: data.rfind(b"\n") + 1]
-            at[path] = at.get(path, 0) + len(whole)
-            for line in whole.decode(errors="replace").splitlines():
+            for line, end in _lines(path, at.get(path, 0), is_last=not follow):
+                at[path] = end
                 yield path.stem, line
         if not follow:
             return
         yield "", ""  # all that is there was given
         time.sleep(_POLL_S)
+
+
+def _lines(path: Path, start: int, *, is_last: bool) -> Iterator[tuple[str, int]]:
+    """Yield lines and where they end; one that is not ended yet only if it `is_last`. What was cut begins again."""
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:  # rotated away since it was listed
+        return
+    with file:
+        end = start if start <= os.fstat(file.fileno()).st_size else 0
+        file.seek(end)
+        for line in file:
+            if not line.endswith(b"\n") and not is_last:
+                return
+            end += len(line)
+            yield line.rstrip(b"\r\n").decode(errors="replace"), end
 
 
 def from_journald(names: tuple[str, ...], lines: int, *, follow: bool) -> Iterator[tuple[str, str]]:
@@ -83,16 +96,28 @@ def from_journald(names: tuple[str, ...], lines: int, *, follow: bool) -> Iterat
     if program is None:
         raise EngineError("this machine has no journalctl: give --data, the folder whose log/ is meant")
     units = [argument for name in names or systemd.SERVICES for argument in ("-u", systemd.unit_of(name))]
-    command = [program, *units, "-o", "json", "--no-pager", "-n", str(lines), *(["-f"] if follow else [])]
+    command = [program, *units, "-o", "json", "--all", "--no-pager", "-n", str(lines), *(["-f"] if follow else [])]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as reader:  # noqa: S603 - no shell
         assert reader.stdout is not None
         for text in reader.stdout:
-            entry = json.loads(text)
-            message = entry.get("MESSAGE", "")
-            unit = str(entry.get("_SYSTEMD_UNIT", "")).removeprefix("kk99-").removesuffix(".service")
-            yield unit, message if isinstance(message, str) else bytes(message).decode(errors="replace")
+            yield _of_journald(text)
             if follow:
                 yield "", ""
+    if reader.returncode:
+        raise EngineError(f"journalctl ended with status {reader.returncode}: may you read the system's journal?")
+
+
+def _of_journald(text: str) -> tuple[str, str]:
+    """Return process and line of what journalctl printed; bytes that are no text come as a list of numbers."""
+    try:
+        entry = json.loads(text)
+        message = entry.get("MESSAGE")
+        unit = str(entry.get("_SYSTEMD_UNIT", "")).removeprefix("kk99-").removesuffix(".service")
+        if isinstance(message, list):
+            message = bytes(message).decode(errors="replace")
+    except (ValueError, TypeError, AttributeError):
+        return "journald", text
+    return unit or "journald", message if isinstance(message, str) else ""
 
 
 @click.command()

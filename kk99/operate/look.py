@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import stat
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,8 @@ from kk99.operate.standing import Standing
 from snapshots import store
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from kk99.paths import DataDir
 
 _FROM_ENGINE = (
@@ -53,18 +57,27 @@ def disk_of(paths: DataDir) -> dict[str, Any]:
     root = paths.root
     if not root.is_dir():
         return {}
-    sizes = {
-        folder.name: sum(file.stat().st_blocks * 512 for file in folder.rglob("*") if file.is_file())
-        for folder in (paths.journal, paths.events, paths.snapshots)
-        if folder.is_dir()
-    }
+    folders = (paths.journal, paths.events, paths.snapshots)
+    sizes = {folder.name: sum(map(_taken_bytes, folder.rglob("*"))) for folder in folders if folder.is_dir()}
     newest = store.catalogue(paths.snapshots)[-1:]
-    age_s = time.time() - newest[0].stat().st_mtime if newest else None
+    age_s = None
+    if newest:
+        with contextlib.suppress(FileNotFoundError):
+            age_s = time.time() - newest[0].stat().st_mtime
     return {
         "free_bytes": shutil.disk_usage(root).free, "bytes": sizes,
         "newest_snapshot_seq": store.seq_of(newest[0]) if newest else None,
         "newest_snapshot_age_s": None if age_s is None else round(age_s, 1),
     }  # fmt: skip
+
+
+def _taken_bytes(path: Path) -> int:
+    """Return what a file takes; 0 for a folder, and for what the engine removed since it was listed."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return 0
+    return found.st_blocks * 512 if stat.S_ISREG(found.st_mode) else 0
 
 
 @click.command()

@@ -32,7 +32,7 @@ _ALL: Final = "all"
 _TEXT_CHARS_MAX: Final = 256
 _CHANGES_CHARS_MAX: Final = schema.DOCUMENT_BYTES_MAX
 """What an order may say of an identity."""
-_HIDDEN: Final = "credential"
+HIDDEN: Final = "credential"
 """The argument that no log shows."""
 
 
@@ -49,7 +49,7 @@ class Order:
     @property
     def text(self) -> str:
         """The order as a person reads it."""
-        shown = {name: "(hidden)" if name == _HIDDEN and value else value for name, value in self.arguments.items()}
+        shown = {name: "(hidden)" if name == HIDDEN and value else value for name, value in self.arguments.items()}
         return f"{self.verb} {' '.join(f'{name}={value}' for name, value in shown.items())}".strip()
 
     @property

@@ -89,7 +89,7 @@ def read_policy(path: Path, verbs: Collection[str]) -> Policy:
         return OPEN
     try:
         return policy_of(tomllib.loads(path.read_text()), verbs)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: {error}") from error
     except InputError as error:
         raise InputError(f"{path}: {error}") from error

@@ -21,9 +21,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from blake3 import blake3
+
 from journal.storage import sync_folder, write_durably
 from kk99.errors import InputError
-from kk99.operate.orders import Order, check_arguments, verb_of
+from kk99.operate.orders import HIDDEN, Order, check_arguments, verb_of
 from kk99.operate.people import check_actor, check_reason
 
 if TYPE_CHECKING:
@@ -56,6 +58,12 @@ class Proposal:
     created_ns: int
     expires_ns: int
     text: str
+
+    @property
+    def shown_text(self) -> str:
+        """The signed line as the log may have it: its digest, where it has in it what nobody is to see."""
+        is_hidden = bool(self.order.arguments.get(HIDDEN))
+        return f"blake3:{blake3(self.text.encode()).hexdigest()}" if is_hidden else self.text
 
     def shown(self, now_ns: int) -> dict[str, Any]:
         """Return it as an answer shows it."""
@@ -172,9 +180,15 @@ class Register:
     def begun(self) -> Iterator[tuple[tuple[int, int], dict[str, Any]]]:
         """Yield the orders that were begun and have no end: where the session was, and what would stand in the log."""
         for path in sorted(self._pending.glob("*.begun")):
-            found = json.loads(path.read_text())
-            epoch, number = found["session"]
-            yield (int(epoch), int(number)), found["entry"]
+            try:
+                found = json.loads(path.read_text())
+                epoch, number = found["session"]
+                session, entry = (int(epoch), int(number)), {**found["entry"], "id": path.stem}
+            except (ValueError, KeyError, TypeError) as error:
+                raise InputError(
+                    f"{path} is damaged: find in the journal whether that order was taken, then remove the file"
+                ) from error
+            yield session, entry
 
     def forget(self, order_id: str) -> None:
         """Take an order for not begun: its proposal, if it had one, waits on."""
@@ -183,8 +197,11 @@ class Register:
     def end(self, entry: dict[str, Any]) -> None:
         """Write an order's end to the log; its proposal, if it had one, waits no longer."""
         log = self._folder / "log.jsonl"
-        fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, _PRIVATE)
+        fd = os.open(log, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, _PRIVATE)
         with os.fdopen(fd, "wb") as file:
+            size = os.fstat(fd).st_size
+            if size and os.pread(fd, 1, size - 1) != b"\n":  # a crash cut the last line short: the next is whole again
+                file.write(b"\n")
             file.write(json.dumps(entry, sort_keys=True).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
@@ -195,9 +212,15 @@ class Register:
     def log(self) -> list[dict[str, Any]]:
         """Return what was done, in order; a line that a crash cut short is left out."""
         path, entries = self._folder / "log.jsonl", []
-        for line in path.read_text().splitlines() if path.exists() else ():
+        for line in path.read_bytes().split(b"\n") if path.exists() else ():
             try:
-                entries.append(json.loads(line))
-            except ValueError:
+                entry = json.loads(line)
+            except (ValueError, RecursionError):
                 continue
+            if isinstance(entry, dict):
+                entries.append(entry)
         return entries
+
+    def ended(self) -> set[str]:
+        """Return the ids of all orders that have an end in the log."""
+        return {str(entry.get("id")) for entry in self.log()}

@@ -1,7 +1,8 @@
 """The venue that a command is about, and how its answers are printed: tables for people, one JSON object for scripts.
 
-Invariants: the engine is spoken to through the gateways' client only; an answer goes to standard output, all else to
-standard error; an error says what to do next.
+Invariants: the engine is spoken to through the gateways' client only, and only if it is the one of these data; an
+answer goes to standard output, all else to standard error; an error says what to do next; nothing that is shown can
+steer the terminal.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ import click
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from gateways.client import Client
 from kk99 import config
 from kk99.errors import ClientError
+from kk99.operate.people import OPERATORS_FILE
 from kk99.paths import DataDir
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ CONFIG_FILE: Final = Path("/etc/kk99/kk99.toml")
 """The settings of an installed venue: what a command is about when nothing else is said."""
 CREDENTIALS_DIR: Final = Path("/etc/kk99/credentials")
 """Its secrets, as the units name them."""
+VENUE_ID_FILE: Final = "venue.id"
 ENGINE_TIMEOUT_S: Final = 3.0
 
 
@@ -54,6 +58,20 @@ class Site:
         """Where its engine listens."""
         return self.settings.address
 
+    @property
+    def operators_file(self) -> Path:
+        """Who may give orders: what lies beside the installed venue's settings or in the data goes before the rest.
+
+        So another --config, or --data alone, does not leave the rules of the venue behind.
+        """
+        folders = [self.paths.root]
+        if CONFIG_FILE.exists() and config.load_engine(CONFIG_FILE).data_dir.absolute() == self.paths.root:
+            folders.insert(0, CONFIG_FILE.parent)
+        if self.config_file is not None:
+            folders.append(self.config_file.absolute().parent)
+        found = [folder / OPERATORS_FILE for folder in folders]
+        return next((path for path in found if path.exists()), found[0])
+
     @contextmanager
     def client(self, session_name: str | None = None) -> Iterator[Client]:
         """Give a client of the engine; `ClientError` that says how to start it when there is none."""
@@ -62,7 +80,15 @@ class Site:
         except ClientError as error:
             raise ClientError(f"{error}; {self.how_to_start}") from error
         with client:
+            self._refuse_another_venue(client)
             yield client
+
+    def _refuse_another_venue(self, client: Client) -> None:
+        """Raise `ClientError` when the engine that answers is not the one of the data folder."""
+        path = self.paths.root / VENUE_ID_FILE
+        own = path.read_text(errors="replace").strip() if path.exists() else ""
+        if own and client.welcome is not None and client.welcome.venue_id.hex() != own:
+            raise ClientError(f"{self.address}: this engine is of another venue than {path}: give its --data, too")
 
     @property
     def how_to_start(self) -> str:
@@ -112,17 +138,22 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | No
     for at, name in enumerate(head):
         made.add_column(name, justify="left" if at < left else "right", overflow="fold")
     for row in rows:
-        made.add_row(*(cell if isinstance(cell, str) else f"{cell:,}" for cell in row))
+        made.add_row(*(Text(plain(cell) if isinstance(cell, str) else f"{cell:,}") for cell in row))
     return made
+
+
+def plain(text: str) -> str:
+    """Return a text as a screen may get it: what would steer the terminal is written out, as in a literal."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)
 
 
 def show(answer: Any, *tables: Table | str, to_json: bool) -> None:
     """Print an answer: as one JSON object, or as the tables."""
     if to_json:
-        click.echo(json.dumps(answer))
+        click.echo(json.dumps(answer, allow_nan=False))
         return
     console = Console(highlight=False, soft_wrap=False)
     if not console.is_terminal:
         console.width = 160
     for one in tables:
-        console.print(one, markup=False) if isinstance(one, str) else console.print(one)
+        console.print(Text(plain(one)) if isinstance(one, str) else one)

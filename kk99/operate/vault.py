@@ -12,6 +12,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import click
 
@@ -62,11 +63,22 @@ def settings_of(document: dict[str, Any]) -> VaultSettings:
         raise InputError(f"it takes a table [vault] and 1 to {SECRETS_MAX} tables [[secrets]]")
     _refuse_unknown(vault, {"url", "mount", "role_id"})
     url = _text(vault, "url", "")
-    if not url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
+    if not _is_private(url):
         raise InputError(f"url = {url!r}: must be https://, or http:// on this machine")
     return VaultSettings(
         url, _text(vault, "mount", "secret"), _text(vault, "role_id", ""), tuple(_secret(one) for one in secrets)
     )
+
+
+def _is_private(url: str) -> bool:
+    """Return whether nobody on the way can read what an address sends."""
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - it raises when it is none
+    except ValueError:
+        return False
+    is_here = parts.hostname in {"127.0.0.1", "localhost", "::1"} and "@" not in parts.netloc
+    return bool(parts.hostname) and (parts.scheme == "https" or (parts.scheme == "http" and is_here))
 
 
 def _secret(given: Any) -> Secret:

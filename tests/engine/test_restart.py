@@ -10,6 +10,7 @@ from gateways.client import Client
 from kk99 import batch, build
 from kk99.engine import daemon
 from kk99.machine import Machine
+from kk99.notify import LongStart
 from kk99.schema import EventKind, Flag, Side
 from tests.engine.harness import events_until, rejected_orders, row_count, running, wait_for
 from tests.replay import venue

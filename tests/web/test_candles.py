@@ -42,6 +42,18 @@ def test_candles_are_those_of_the_trades(taken):
         assert candles.latest(name, CANDLES_MAX) == recomputed(trades, seconds)
 
 
+@given(steps, st.integers(0, 59))
+def test_candles_since_one_are_it_and_all_later(taken, at):
+    """Whatever candle was told last: it, as it may have gone on, and those after it."""
+    trades, candles = trades_of(taken), Candles()
+    for trade in trades:
+        candles.trade(*trade)
+    for name in INTERVALS_S:
+        known = candles.latest(name, CANDLES_MAX)
+        begin = known[min(at, len(known) - 1)].open_time_s
+        assert candles.since(name, begin) == [one for one in known if one.open_time_s >= begin]
+
+
 def test_only_so_many_candles_are_kept():
     """The oldest leaves when one more than CANDLES_MAX begins; fewer can be asked for."""
     candles = Candles()

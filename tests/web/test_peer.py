@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateways.web.peer import POLICY, REQUESTS_MAX, REQUESTS_PER_S, SUBSCRIPTIONS_MAX, TOO_SLOW, WAITING_BYTES, Peer
+from gateways.web.peer import (
+    POLICY,
+    REQUESTS_MAX,
+    REQUESTS_PER_S,
+    SNAPSHOTS_MAX,
+    SUBSCRIPTIONS_MAX,
+    TOO_SLOW,
+    WAITING_BYTES,
+    Peer,
+)  # fmt: skip
 from gateways.web.streams import CHANNELS, INTERVALS_MS, Message, Streams
 from gateways.web.venue import Venue
 from tests.web.flow import frames, payload
@@ -136,6 +145,21 @@ def test_requests_are_bounded(streams):
     assert not peer.close_code
     peer.ask('{"op": "ping"}', 1.0 / REQUESTS_PER_S)
     assert peer.close_code == POLICY
+
+
+def test_snapshots_are_bounded(streams):
+    """SNAPSHOTS_MAX channels may be begun at once, though few at a time; one more ends the connection."""
+    peer, name = peer_of(streams), name_of(streams)
+    topics = [(channel, interval) for channel in CHANNELS for interval in INTERVALS_MS][:20]
+    leaving = subscribe(name, *topics).replace("subscribe", "unsubscribe")
+    for _ in range(SNAPSHOTS_MAX // 20):
+        assert not peer.close_code
+        peer.ask(subscribe(name, *topics), 0.0)
+        peer.ask(leaving, 0.0)
+    assert not peer.close_code
+    peer.ask(subscribe(name, topics[0]), 0.0)
+    assert peer.close_code == POLICY
+    assert not streams._lines
 
 
 def test_a_slow_reader_is_told_less_often_then_dropped(streams):

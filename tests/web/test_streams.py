@@ -136,6 +136,23 @@ def test_trades_are_all_told():
     assert sorted(told) == sorted(traded)
 
 
+def test_candles_are_known_from_snapshot_and_updates():
+    """Who puts what he is told in place of what he knew has every candle as it ended, however seldom he is told."""
+    venue, listener = Venue(), Collector()
+    streams, known, life = Streams(venue), {}, frames(0, 1_500)
+    for number, frame in enumerate(life):
+        streams.take(venue.take(frame), number / 50)
+        if number == 60:
+            market = next(iter(venue.markets.values()))
+            streams.subscribe(listener, streams.topic("candles:1s", market.name, 1_000))
+    streams.tell_due(1_000)
+    for message in listener.messages:
+        known |= {candle.open_time_s: candle for candle in message.content["candles"]}
+    told = venue.candles(market, market.candles.since("1s", min(known)))
+    assert len(listener.messages) > 2
+    assert list(known.values()) == told
+
+
 @pytest.mark.parametrize("asked", [("books", "x", 50), ("book", "x", 50), ("book", "x", 51)])
 def test_a_topic_that_there_is_not_is_refused(asked):
     """An unknown channel, instrument or interval."""

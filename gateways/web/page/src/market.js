@@ -39,8 +39,8 @@ export async function begin() {
       tickers.value = new Map(tickers.value).set(name, ticker);
     });
   }
-  const wanted = decodeURIComponent(location.hash.slice(1));
-  choose(instruments.value.some(({ name }) => name === wanted) ? wanted : busiest());
+  const wanted = instruments.value.find(({ name }) => `#${encodeURIComponent(name)}` === location.hash);
+  choose(wanted ? wanted.name : busiest());
 }
 
 function busiest() {
@@ -68,24 +68,30 @@ export function chooseInterval(name) {
   leaveCandles();
   const instrument = chosen.value;
   candles.value = { name: "", list: [] };
+  let since = []; // what was told while the older ones were asked for
   leaveCandles = subscribe(`candles:${name}`, instrument, 250, (message) => {
     if (message.type === "update") {
+      since = merged(since, message.candles);
       candles.value = { ...candles.value, list: merged(candles.value.list, message.candles) };
       return;
     }
+    since = [];
     get(`/api/v1/instruments/${encodeURIComponent(instrument)}/candles?interval=${name}&limit=1500`)
       .then((list) => {
         if (chosen.value === instrument && interval.value === name) {
-          candles.value = { name: `${instrument} ${name} ${message.seq}`, list: merged(list, message.candles) };
+          const more = merged(message.candles, since);
+          candles.value = { name: `${instrument} ${name} ${message.seq}`, list: merged(list, more) };
         }
       })
       .catch((error) => (problem.value = error.message));
   });
 }
 
+// Of a candle that is told twice the one with more trades is the later.
 function merged(list, more) {
-  const first = more.length ? more[0][0] : Infinity;
-  return [...list.filter(([time]) => time < first), ...more];
+  const known = new Map(list.map((candle) => [candle[0], candle]));
+  for (const candle of more) if (!(known.get(candle[0])?.[6] > candle[6])) known.set(candle[0], candle);
+  return [...known.values()].sort((one, other) => one[0] - other[0]);
 }
 
 // A book is kept by price as text is told; both sides are shown best first.
