@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from blake3 import blake3
 
 from journal import pages, storage
-from journal.backup import CHUNK_BYTES, copy_file
+from journal.backup import CHUNK_BYTES, copy_file, one_at_a_time
 from journal.segment import MANIFEST_FILE, list_segments
 from kk99.errors import InputError, JournalError
 
@@ -30,6 +30,7 @@ _RENAME_EXCHANGE: Final = 2
 _AT_FDCWD: Final = -100
 _LINK: Final = ".link"
 _PARTIAL: Final = ".partial"
+_SEGMENT: Final = "[0-9]" * 20
 
 
 def archive(path: Path, target: Path, keep: int, throttle: Throttle) -> list[tuple[int, int]]:
@@ -42,11 +43,15 @@ def archive(path: Path, target: Path, keep: int, throttle: Throttle) -> list[tup
     target.mkdir(parents=True, exist_ok=True)
     if target.resolve().is_relative_to(path.resolve()):
         raise InputError(f"{target} is in the journal itself")
-    for left in [*path.glob(f"*{_LINK}"), *target.glob(f"*{_PARTIAL}")]:  # of an earlier call that was interrupted
-        left.unlink() if left.is_symlink() else shutil.rmtree(left)
-    sealed = [segment for segment in list_segments(path) if segment.manifest.exists()]
-    due = [segment for segment in sealed[: max(len(sealed) - keep, 0)] if not segment.path.is_symlink()]
-    return [(segment.first_seq, _move(segment, target.resolve(), throttle)) for segment in due]
+    with one_at_a_time(path, "archiving"), one_at_a_time(target, "archiving"):
+        for left in [
+            *path.glob(f"{_SEGMENT}{_LINK}"),
+            *target.glob(f"{_SEGMENT}{_PARTIAL}"),
+        ]:  # of one that was cut off
+            left.unlink() if left.is_symlink() else shutil.rmtree(left)
+        sealed = [segment for segment in list_segments(path) if segment.manifest.exists()]
+        due = [segment for segment in sealed[: max(len(sealed) - keep, 0)] if not segment.path.is_symlink()]
+        return [(segment.first_seq, _move(segment, target.resolve(), throttle)) for segment in due]
 
 
 def _move(segment: Segment, target: Path, throttle: Throttle) -> int:
@@ -54,9 +59,13 @@ def _move(segment: Segment, target: Path, throttle: Throttle) -> int:
     if not final.exists():
         copy = final.with_name(final.name + _PARTIAL)
         copy.mkdir()
-        for name in _FILES:
-            copy_file(segment.path / name, copy / name, throttle)
-        storage.sync_folder(copy)
+        try:
+            for name in _FILES:
+                copy_file(segment.path / name, copy / name, throttle)
+            storage.sync_folder(copy)
+        except OSError:  # a full disk gets its room back
+            shutil.rmtree(copy, ignore_errors=True)
+            raise
         copy.rename(final)
         storage.sync_folder(target)
     for name in _FILES:  # also of what an interrupted call left

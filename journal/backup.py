@@ -10,8 +10,10 @@ Invariants, each a test:
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -24,7 +26,7 @@ from journal.segment import MANIFEST_FILE, link_of, segment_path
 from kk99.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -36,6 +38,21 @@ CHUNK_BYTES: Final = 1 << 20
 SYNC_BYTES: Final = 8 << 20
 """Written between two syncs of a copy."""
 _COPY_BATCHES: Final = 64
+
+
+@contextmanager
+def one_at_a_time(folder: Path, what: str) -> Iterator[None]:
+    """Hold the folder, which must be there; `InputError` if another process does `what` in it."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(fd)
+        raise InputError(f"{folder}: another {what} is under way there: wait for it") from error
+    try:
+        yield
+    finally:
+        os.close(fd)
 
 
 class Throttle:

@@ -1,6 +1,7 @@
 """The `kk99` command: composition only; each subcommand's module is imported when it is called.
 
-Operational errors, those of the disk among them, end with one line on standard error and status 1, wrong usage with status 2, Ctrl-C with 130.
+Operational errors, those of the disk among them, end with one line on standard error and status 1, wrong usage with
+status 2, Ctrl-C with 130.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The venue's processes as children: started, watched, stopped in order.
 
 Invariants: a child is in a process group of its own, so a Ctrl-C at the terminal reaches only the parent, which stops
-the feed before the books and these before the engine; when the parent dies, however it does, its children are told to
-stop; a child that dies unasked is an error that says what the child said last.
+the feed before the page and the books, and these before the engine; when the parent dies, however it does, its children
+are told to stop; a child that dies unasked is an error that says what the child said last.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -99,6 +100,12 @@ class Child:
         self.process.wait()
 
 
+def _is_free(port: int) -> bool:
+    """Whether nobody listens on a port of this machine."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
 def _die_with_parent() -> None:
     """Have the kernel tell this process to stop when its parent is gone."""
     with contextlib.suppress(OSError, AttributeError):
@@ -106,7 +113,7 @@ def _die_with_parent() -> None:
 
 
 class Venue:
-    """An engine, a feed and the settlement gateway on one data folder."""
+    """An engine, a feed, the settlement and the web gateway on one data folder."""
 
     def __init__(self, data: Path) -> None:
         self.paths = DataDir(data.absolute())
@@ -114,13 +121,14 @@ class Venue:
         self._logs = self.paths.root / "log"
         try:
             self._logs.mkdir(parents=True, exist_ok=True)
-            for name in ("engine", "feed", "settlement"):
+            for name in ("engine", "feed", "settlement", "web"):
                 (self._logs / f"{name}.log").open("ab").close()
         except OSError as error:
             raise InputError(f"{error.filename}: {error.strerror}: choose another folder with --data") from error
         self.engine: Child | None = None
         self.feed: Child | None = None
         self.settlement: Child | None = None
+        self.web: Child | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -175,6 +183,20 @@ class Venue:
         arguments += [] if config is None else ["--config", str(config)]
         self.settlement = Child("settlement gateway", arguments, self._logs / "settlement.log")
 
+    def start_web(self, port: int, should_stop: Callable[[], bool]) -> str:
+        """Start the page's gateway on a port, or any if that is taken; return its address, "" if told to stop."""
+        arguments = ["gateway", "web", "--port", str(port if _is_free(port) else 0)]
+        arguments += ["--data", str(self.paths.root), "--connect", self.address, "--json-log"]
+        self.web = Child("web gateway", arguments, self._logs / "web.log")
+        deadline = time.monotonic() + STOP_S
+        while time.monotonic() < deadline and not should_stop():
+            for line in self.web.new_lines():
+                if line.startswith("kk99 web ready at "):
+                    return line.split()[-1]
+            self.web.check()
+            time.sleep(_POLL_S)
+        return ""
+
     def kill_settlement(self) -> None:
         """End the gateway that keeps the books at once."""
         assert self.settlement is not None
@@ -192,7 +214,7 @@ class Venue:
 
     def check(self) -> None:
         """Raise `EngineError` if a child has ended unasked."""
-        for child in (self.engine, self.feed, self.settlement):
+        for child in (self.engine, self.feed, self.settlement, self.web):
             if child is not None:
                 child.check()
 
@@ -210,11 +232,18 @@ class Venue:
             if status not in {0, -signal.SIGTERM}:  # told to end while it was starting, it was not yet listening
                 raise settlement.end(status)
 
+    def stop_web(self) -> None:
+        """Stop the gateway that serves the page, if there is one."""
+        if self.web is not None:
+            web, self.web = self.web, None
+            web.stop()
+
     def stop(self) -> None:
-        """Stop the feed, the books, then the engine, which finishes what it has accepted."""
+        """Stop the feed, the page, the books, then the engine, which finishes what it has accepted."""
         try:
             try:
                 self.stop_feed()
+                self.stop_web()
             finally:
                 self.stop_settlement()
         finally:

@@ -1,4 +1,4 @@
-"""`kk99 up`: the whole venue on this machine: engine, feed and books as processes, a live view of the event stream."""
+"""`kk99 up`: the whole venue on this machine: engine, feed, books and page as processes, a live view of the events."""
 
 from __future__ import annotations
 
@@ -237,12 +237,20 @@ class Seconds(click.FloatRange):
 @click.option("--data", type=click.Path(path_type=Path), default=Path("var"), envvar="KK99_DATA", show_default=True)
 @click.option("--speed", type=SPEED, default="1", show_default=True, help="Of the feed; 1 is real time.")
 @click.option("--seconds", type=Seconds(min=0, min_open=True), help="End after so many seconds.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=8099,
+    show_default=True,
+    help="Of the page; if taken, any that is free.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print nothing but one JSON object at the end.")
 @click.option("--screenshot", type=click.Path(path_type=Path), help="Write the last picture to this SVG file.")
 def up(
-    file: Path | None, data: Path, speed: float, seconds: float | None, as_json: bool, screenshot: Path | None
-) -> None:
-    """Start the venue: engine, books, and the feed of FILE (default: the recording that ships), and show it live."""
+    file: Path | None, data: Path, speed: float, seconds: float | None, port: int, as_json: bool,
+    screenshot: Path | None,
+) -> None:  # fmt: skip
+    """Start the venue: engine, books, page, and the feed of FILE (default: the recording that ships); show it live."""
     should_stop = Stopper()
     file = file or config_path(RECORDING)
     tell = (lambda _: None) if as_json else click.echo
@@ -250,8 +258,10 @@ def up(
         if not venue.start_engine(tell, should_stop):
             return
         rate = "full speed" if speed == float("inf") else "real time" if speed == 1 else f"{speed:g} times real time"
-        watcher = Watcher(venue, f"{file.name} at {rate}")
         venue.start_settlement()
+        url = venue.start_web(port, should_stop)
+        tell(f"the page: {url}")
+        watcher = Watcher(venue, f"{file.name} at {rate}, page at {url}")
         venue.start_feed(file, speed)
         show(watcher, venue, should_stop, seconds, quiet=as_json)
         if screenshot:

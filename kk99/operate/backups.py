@@ -15,6 +15,8 @@ gives again, are not either.
 
 from __future__ import annotations
 
+import calendar
+import contextlib
 import re
 import shutil
 import time
@@ -25,7 +27,7 @@ from blake3 import blake3
 
 from journal import head as heads
 from journal import keys, storage
-from journal.backup import CHUNK_BYTES, Throttle, copy_file
+from journal.backup import CHUNK_BYTES, Copied, Throttle, copy_file, one_at_a_time
 from journal.backup import backup as copy_journal
 from journal.reader import Reader
 from kk99.errors import CorruptionError, InputError, SnapshotError
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+    from journal.segment import Segment
     from kk99.paths import DataDir
 
 MANIFEST: Final = "manifest.json"
@@ -44,6 +47,7 @@ FORMAT: Final = 1
 VENUE_ID: Final = "venue.id"
 _NAME: Final = re.compile(r"\d{20}-\d{8}T\d{9}Z")
 _PARTIAL: Final = ".partial"
+_PARTIAL_NAME: Final = re.compile(r"\d{8}T\d{9}Z\.partial")
 _HEAD_TYPES: Final = {"seq": int, "hash": str, "time_ns": int}
 _HEX_64: Final = re.compile(r"[0-9a-f]{64}")
 _HEX_32: Final = re.compile(r"[0-9a-f]{32}")
@@ -116,20 +120,60 @@ def _checked(fields: dict[str, Any]) -> dict[str, Any]:
 def make(paths: DataDir, store: Path, throttle: Throttle) -> tuple[Backup, dict[str, Any]]:
     """Back a venue up, live or at rest, to a new folder in `store`; return it and figures of what was done."""
     began = time.monotonic()
-    store.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not paths.journal.is_dir():
+        raise InputError(f"{paths.root} holds no venue: choose another folder with --data")
     if store.resolve().is_relative_to(paths.root.resolve()):
         raise InputError(f"{store} is in the venue's own folder: name one on another disk")
-    for left in store.glob(f"*{_PARTIAL}"):
-        shutil.rmtree(left)
-    before = catalogue(store)[-1:]
-    previous = open_backup(before[0]) if before else None
-    created_ns = time.time_ns()
+    store.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with one_at_a_time(store, "backup"):
+        for left in store.glob(f"*{_PARTIAL}"):
+            if _PARTIAL_NAME.fullmatch(left.name):
+                shutil.rmtree(left)
+        created_ns = _created_ns(store)
+        partial = store / f"{_stamp(created_ns)}{_PARTIAL}"
+        partial.mkdir(mode=0o700)
+        try:
+            copied, size = _fill(paths, partial, created_ns, _previous(store), throttle)
+        except BaseException:  # a full disk gets its room back
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        final = store / f"{copied.head.seq:020d}-{_stamp(created_ns)}"
+        partial.rename(final)
+        storage.sync_folder(store)
+    figures = {"copied_bytes": size, "linked_bytes": copied.linked_bytes, "seconds": round(time.monotonic() - began, 3)}
+    return open_backup(final), figures
+
+
+def _created_ns(store: Path) -> int:
+    """Return the time, but later than every backup's there: the order of their times is that of their making."""
+    now_ns = time.time_ns()
+    for path in catalogue(store)[-1:]:
+        text = path.name.partition("-")[2]
+        last_s = calendar.timegm(time.strptime(text[:15], "%Y%m%dT%H%M%S"))
+        now_ns = max(now_ns, last_s * 10**9 + (int(text[15:18]) + 1) * 10**6)
+    return now_ns
+
+
+def _stamp(created_ns: int) -> str:
     seconds, rest_ns = divmod(created_ns, 10**9)
-    stamp = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(seconds))}{rest_ns // 10**6:03d}Z"
-    partial = store / f"{stamp}{_PARTIAL}"
-    partial.mkdir(mode=0o700)
+    return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(seconds))}{rest_ns // 10**6:03d}Z"
+
+
+def _previous(store: Path) -> Backup | None:
+    """Return the newest backup whose manifest is good; one that is damaged does not keep others from being made."""
+    for path in reversed(catalogue(store)):
+        with contextlib.suppress(InputError):
+            return open_backup(path)
+    return None
+
+
+def _fill(
+    paths: DataDir, partial: Path, created_ns: int, previous: Backup | None, throttle: Throttle
+) -> tuple[Copied, int]:
+    """Copy everything to the folder of a backup, its manifest last; return what the journal's copy is, and bytes."""
     key = keys.load_or_create(paths.keys)
-    shared = previous.path / "journal" if previous and _same_venue(paths, previous) else None
+    previous = previous if previous and _same_venue(paths, previous) else None
+    shared = previous.path / "journal" if previous else None
     copied = copy_journal(paths.journal, partial / "journal", key, throttle=throttle, previous=shared)
     size = copied.copied_bytes + _copy_snapshot(paths, partial, copied.head, throttle)
     for name in _BESIDE:
@@ -143,22 +187,29 @@ def make(paths: DataDir, store: Path, throttle: Throttle) -> tuple[Backup, dict[
         "files": _digests(partial, previous, throttle),
     }  # fmt: skip
     storage.write_durably(partial / MANIFEST, keys.sign(fields, key).encode() + b"\n")
-    final = store / f"{head.seq:020d}-{stamp}"
-    partial.rename(final)
-    storage.sync_folder(store)
-    figures = {"copied_bytes": size, "linked_bytes": copied.linked_bytes, "seconds": round(time.monotonic() - began, 3)}
-    return open_backup(final), figures
+    return copied, size
 
 
-def prune(store: Path, keep: int) -> list[Path]:
-    """Remove all but the newest `keep` (at least 1) backups; return what is gone."""
+def prune(store: Path, keep: int, venue_id: str) -> list[Path]:
+    """Remove all but the newest `keep` (at least 1) backups of a venue; return what is gone.
+
+    Those of other venues stay, and those whose manifest is not good: nobody knows of what they are.
+    """
     if keep < 1:
         raise InputError(f"keep at least 1 backup, not {keep}")
-    gone = catalogue(store)[:-keep]
-    for path in gone:
-        (path / MANIFEST).unlink()  # from here on it is no backup, whatever is left of it
-        shutil.rmtree(path)
+    with one_at_a_time(store, "backup"):
+        gone = [path for path in catalogue(store) if _is_of(path, venue_id)][:-keep]
+        for path in gone:
+            (path / MANIFEST).unlink()  # from here on it is no backup, whatever is left of it
+            shutil.rmtree(path)
     return gone
+
+
+def _is_of(path: Path, venue_id: str) -> bool:
+    try:
+        return bool(open_backup(path).fields["venue_id"] == venue_id)
+    except InputError:
+        return False
 
 
 def check_files(backup: Backup, throttle: Throttle) -> None:
@@ -235,6 +286,12 @@ def _digest(path: Path, throttle: Throttle) -> list[Any]:
             throttle.spend(len(chunk))
             found.update(chunk)
     return [path.stat().st_size, found.hexdigest()]
+
+
+def holds_segment(backup: Backup, segment: Segment) -> bool:
+    """Return whether a backup has this very segment: the same sealing manifest, not only one of the same number."""
+    stated = backup.files.get(f"journal/{segment.path.name}/{segment.manifest.name}")
+    return stated == _digest(segment.manifest, Throttle())
 
 
 def describe(backup: Backup) -> dict[str, Any]:

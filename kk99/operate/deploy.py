@@ -15,8 +15,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import time
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from journal.backup import one_at_a_time
 from journal.reader import Reader
 from kk99 import schema
 from kk99.errors import EngineError, InputError
@@ -32,7 +35,7 @@ from kk99.operate.look import engine_stats
 from kk99.operate.site import Site, as_json, on_site, show, table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 PREFIX: Final = Path("/opt/kk99")
 STORE: Final = Path("/var/backups/kk99")
@@ -41,6 +44,7 @@ LOG: Final = "deploys.jsonl"
 BACKUP_UNIT: Final = "kk99-backup.service"
 HEALTHY_S: Final = 60.0
 _PROVE_S: Final = 6 * 3_600
+_DESCRIBE_S: Final = 120
 _LOOK_S: Final = 0.1
 
 
@@ -65,12 +69,14 @@ def release_at(path: Path) -> Release:
     """Return the release in a folder that holds bin/kk99, or raise `InputError`."""
     path = path.resolve()
     try:
-        return Release(path, **json.loads(_run(path, "deploy", "--describe")))
+        return Release(path, **json.loads(_run(path, "deploy", "--describe", timeout_s=_DESCRIBE_S)))
     except (OSError, ValueError, TypeError, EngineError) as error:
         raise InputError(f"{path} is no release: it must hold a bin/kk99 that runs ({error})") from error
 
 
-def _run(release: Path, *arguments: str, owner: os.stat_result | None = None) -> str:
+def _run(
+    release: Path, *arguments: str, owner: os.stat_result | None = None, timeout_s: float = _PROVE_S
+) -> str:  # fmt: skip
     """Return what a release's program prints, run as the owner of the data where this process may choose."""
     as_user: dict[str, Any] = {}
     if owner is not None and os.geteuid() == 0 and owner.st_uid != 0:
@@ -78,10 +84,13 @@ def _run(release: Path, *arguments: str, owner: os.stat_result | None = None) ->
     environment = dict(os.environ)
     if CACHE_DIR.is_dir():
         environment["KK99_CACHE_DIR"] = str(CACHE_DIR)
-    done: subprocess.CompletedProcess[str] = subprocess.run(  # noqa: S603 - no shell
-        [str(release / "bin/kk99"), *arguments],
-        capture_output=True, text=True, timeout=_PROVE_S, check=False, cwd="/", env=environment, **as_user,
-    )  # fmt: skip
+    try:
+        done: subprocess.CompletedProcess[str] = subprocess.run(  # noqa: S603 - no shell
+            [str(release / "bin/kk99"), *arguments],
+            capture_output=True, text=True, timeout=timeout_s, check=False, cwd="/", env=environment, **as_user,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise EngineError(f"{release}/bin/kk99 {' '.join(arguments[:2])} has not ended in {timeout_s:.0f} s") from error
     if done.returncode:
         words = (done.stderr or done.stdout).strip().splitlines() or [f"status {done.returncode}"]
         raise EngineError(f"{release}/bin/kk99 {' '.join(arguments[:2])}: {words[-1]}")
@@ -109,13 +118,14 @@ class Deploy:
             verify.append("--from-snapshot")
         self._step("prove", lambda: _run(new.path, *verify, owner=owner))
         began = time.monotonic()
-        self._step("drain", lambda: systemd.control("stop", systemd.TARGET))
-        rest = self._step("backup at rest", self._back_up_end)
+        rest = self._stop_and_back_up()
         entry = {"time_ns": time.time_ns(), "from": asdict(old), "to": asdict(new), "backup": str(rest.path)}
         try:
             self._step("start", lambda: self._switch(new.path, rest.head.seq))
-        except EngineError as error:
-            self._go_back(old, entry | {"state": "went back", "why": str(error)}, rest.head.seq)
+        except BaseException as error:  # also Ctrl-C: the venue is never left on a release that was not seen to serve
+            self._go_back(old, entry | {"state": "went back", "why": str(error) or type(error).__name__}, rest.head.seq)
+            if not isinstance(error, EngineError):
+                raise
             raise EngineError(f"{error}; the venue runs {old.version} again") from error
         self._log(entry | {"state": "done"})
         point_to(self._prefix / "previous", old.path)
@@ -144,13 +154,22 @@ class Deploy:
         systemd.control("start", BACKUP_UNIT)
         return backups.open_backup(self._store)
 
+    def _stop_and_back_up(self) -> backups.Backup:
+        """Stop the venue and back it up at rest; whatever goes wrong, or Ctrl-C: start it again as it was."""
+        try:
+            self._step("drain", lambda: systemd.control("stop", systemd.TARGET))
+            rest: backups.Backup = self._step("backup at rest", self._back_up_end)
+        except BaseException:
+            systemd.control("start", systemd.TARGET)
+            raise
+        return rest
+
     def _back_up_end(self) -> backups.Backup:
-        """Back up what is at rest, and see that it is all of it; else start again as it was."""
+        """Back up what is at rest, and see that it is all of it."""
         made = self._back_up()
         with Reader(self._site.paths.journal) as reader:
             end = reader.head()
         if (made.head.seq, made.head.hash) != (end.seq, end.hash):
-            systemd.control("start", systemd.TARGET)
             raise EngineError(f"the backup ends at seq {made.head.seq}, the journal at {end.seq}: nothing was changed")
         return made
 
@@ -167,9 +186,12 @@ class Deploy:
         raise EngineError(f"{release} does not serve seq {seq} after {HEALTHY_S:.0f} s: see `kk99 logs engine`")
 
     def _go_back(self, old: Release, entry: dict[str, Any], seq: int) -> None:
-        self._log(entry)
+        point_to(self._prefix / "current", old.path)  # first of all: whatever starts it next starts this one
         systemd.control("stop", systemd.TARGET)
-        self._step("go back", lambda: self._switch(old.path, seq))
+        try:
+            self._step("go back", lambda: self._switch(old.path, seq))
+        finally:
+            self._log(entry)
 
     def _log(self, entry: dict[str, Any]) -> None:
         with (self._prefix / LOG).open("a") as file:
@@ -184,6 +206,16 @@ def point_to(link: Path, target: Path) -> None:
     draft.unlink(missing_ok=True)
     draft.symlink_to(target)
     draft.rename(link)
+
+
+@contextmanager
+def _hang_up_ignored() -> Iterator[None]:
+    """Have a terminal that goes away not leave the venue stopped."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @click.command()
@@ -218,7 +250,8 @@ def deploy(
     target = release or prefix / "previous"
     if not target.exists():
         raise InputError(f"{target} is not there: nothing to go {'back' if rollback else 'on'} to")
-    made = Deploy(site, prefix, store, lambda text: click.echo(f"{text} …", err=True)).carry_out(target)
+    with one_at_a_time(prefix, "deploy"), _hang_up_ignored():
+        made = Deploy(site, prefix, store, lambda text: click.echo(f"{text} …", err=True)).carry_out(target)
     rows = [(name, str(value)) for name, value in made.items() if name != "seconds"]
     rows += [(f"seconds: {name}", f"{seconds:.2f}") for name, seconds in made["seconds"].items()]
     show(made, table(("", ""), rows, left=2), to_json=as_json)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from kk99.operate.look import disk_of, engine_stats
+from kk99.operate.look import ask_engine, disk_of
 from kk99.operate.site import Site, as_json, on_site, show, table
 
 if TYPE_CHECKING:
@@ -47,10 +47,13 @@ class Check:
     todo: str = ""
 
 
-def checks(stats: dict[str, Any] | None, disk: dict[str, Any], settings: EngineSettings) -> Iterator[Check]:
-    """Yield what was looked at; `stats` None: no engine answers."""
+def checks(
+    stats: dict[str, Any] | None, disk: dict[str, Any], settings: EngineSettings, why: str = ""
+) -> Iterator[Check]:  # fmt: skip
+    """Yield what was looked at; `stats` None: no engine answers, and `why`."""
     if stats is None:
-        yield Check("engine", Level.FAIL, "no engine answers", "look at `kk99 logs engine`, then `kk99 restart engine`")
+        text = why.partition(";")[0] or "no engine answers"
+        yield Check("engine", Level.FAIL, text, "look at `kk99 logs engine`, then `kk99 restart engine`")
     else:
         yield from _of_engine(stats, settings)
     if disk:
@@ -100,7 +103,8 @@ def _of_disk(free_bytes: int, reserve_bytes: int) -> Check:
 @click.pass_context
 def health(ctx: click.Context, site: Site, *, as_json: bool) -> None:
     """Say whether all is well; status 0: yes, 1: something needs an operator, 2: trading is or will be affected."""
-    found = list(checks(engine_stats(site), disk_of(site.paths), site.settings))
+    stats, why = ask_engine(site)
+    found = list(checks(stats, disk_of(site.paths), site.settings, why))
     worst = max(check.level for check in found)
     answer = {
         "level": worst.name.lower(),

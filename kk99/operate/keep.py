@@ -40,7 +40,7 @@ def backup(site: Site, *, store: Path, keep: int | None, is_list: bool, rate_mib
         return
     os.nice(_NICE)
     made, figures = backups.make(site.paths, store, Throttle(rate_mib * MIB))
-    gone = backups.prune(store, keep) if keep is not None else []
+    gone = backups.prune(store, keep, made.fields["venue_id"]) if keep is not None else []
     answer = backups.describe(made) | figures | {"pruned": [path.name for path in gone]}
     rows = [
         ("backup", answer["path"]), ("up to seq", f"{answer['seq']:,}"), ("head", answer["hash"]),
@@ -130,5 +130,5 @@ def _not_in(site: Site, made: backups.Backup) -> int:
     """Return how many of the newest sealed segments a backup does not hold."""
     with Reader(site.paths.journal, any_release=True) as reader:
         sealed = [segment for segment in reader.segments() if segment.manifest.exists()]
-    held = [f"journal/{segment.path.name}/manifest.json" in made.files for segment in sealed]
+    held = [backups.holds_segment(made, segment) for segment in sealed]
     return len(held) if not any(held) else held[::-1].index(True)

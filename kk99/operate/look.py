@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
-import stat
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -33,11 +33,16 @@ _SILENT = "a process has the journal and does not answer: it recovers, stops or 
 
 def engine_stats(site: Site) -> dict[str, Any] | None:
     """Return the engine's counters, or None when no engine answers."""
+    return ask_engine(site)[0]
+
+
+def ask_engine(site: Site) -> tuple[dict[str, Any] | None, str]:
+    """Return the engine's counters, or None and why no engine of this venue answers."""
     try:
         with site.client() as client:
-            return client.engine_stats()
-    except ClientError:
-        return None
+            return client.engine_stats(), ""
+    except ClientError as error:
+        return None, str(error)
 
 
 def venue_standing(site: Site) -> tuple[Standing, str]:
@@ -58,7 +63,7 @@ def disk_of(paths: DataDir) -> dict[str, Any]:
     if not root.is_dir():
         return {}
     folders = (paths.journal, paths.events, paths.snapshots)
-    sizes = {folder.name: sum(map(_taken_bytes, folder.rglob("*"))) for folder in folders if folder.is_dir()}
+    sizes = {folder.name: _taken_bytes(folder) for folder in folders if folder.is_dir()}
     newest = store.catalogue(paths.snapshots)[-1:]
     age_s = None
     if newest:
@@ -71,13 +76,14 @@ def disk_of(paths: DataDir) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _taken_bytes(path: Path) -> int:
-    """Return what a file takes; 0 for a folder, and for what the engine removed since it was listed."""
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return 0
-    return found.st_blocks * 512 if stat.S_ISREG(found.st_mode) else 0
+def _taken_bytes(folder: Path) -> int:
+    """Return what the files in a folder take; the engine may remove some meanwhile."""
+    size = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                size += os.stat(os.path.join(place, name)).st_blocks * 512  # noqa: PTH116, PTH118 - many, and often
+    return size
 
 
 @click.command()

@@ -65,18 +65,22 @@ def restore(
     way. With `late_events` the event store will begin at that snapshot, else the engine's first start makes all events
     again. Raises `InputError` if there is something at `data`, `CorruptionError` if the backup is not good.
     """
-    if data.exists() and any(data.iterdir()):
-        raise InputError(f"{data} is not empty: move it away first, whatever it holds")
+    data = data.resolve()
+    _check_place(backup, data)
     made, partial = Restored(), data.with_name(data.name + ".restoring")
     shutil.rmtree(partial, ignore_errors=True)
     paths = DataDir(partial)
     with _timed(made, "check"):
         check_files(backup, throttle)
-    with _timed(made, "copy"):
-        _copy(backup, paths, throttle)
-    if not point.is_end:
-        with _timed(made, "cut"):
-            made.cut_after_seq = _cut(paths, point)
+    try:
+        with _timed(made, "copy"):
+            _copy(backup, paths, throttle)
+        if not point.is_end:
+            with _timed(made, "cut"):
+                made.cut_after_seq = _cut(paths, point)
+    except (OSError, InputError):  # a full disk gets its room back
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
     with _timed(made, "verify"):
         _prove(backup, paths, made, full=full, tell=tell)
     if late_events:
@@ -84,8 +88,20 @@ def restore(
     if data.exists():
         data.rmdir()
     partial.rename(data)
-    storage.sync_folder(data.absolute().parent)
+    storage.sync_folder(data.parent)
     return made
+
+
+def _check_place(backup: Backup, data: Path) -> None:
+    """Raise `InputError` where a venue can't be made at the end, before hours are spent on it."""
+    if data.exists() and any(data.iterdir()):
+        raise InputError(f"{data} is not empty: move it away first, whatever it holds")
+    if data.is_mount() or not data.name:
+        raise InputError(f"{data} is where a disk is mounted: restore to a folder on it, then move that or mount it")
+    disk = next(folder for folder in data.parents if folder.exists())
+    wanted, free = sum(size for size, _ in backup.files.values()), shutil.disk_usage(disk).free
+    if wanted > free:
+        raise InputError(f"{disk} has {free:,} bytes free, and the backup takes {wanted:,}: name a larger disk")
 
 
 class _timed:  # noqa: N801 - reads as a verb

@@ -218,8 +218,9 @@ def test_old_backups_are_pruned_and_the_newest_stays(copied):
     for number in range(3):
         shutil.copytree(made.path, store / f"{number:020d}-2027010{number}T000000000Z")
     with pytest.raises(InputError):
-        prune(store, 0)
-    gone = prune(store, 2)
+        prune(store, 0, VENUE.hex())
+    assert prune(store, 1, "cd" * 16) == []
+    gone = prune(store, 2, VENUE.hex())
     assert [path.name[-19:] for path in catalogue(store)] == ["20270101T000000000Z", "20270102T000000000Z"]
     assert len(gone) == 2
     assert data.root.exists()

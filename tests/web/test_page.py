@@ -86,6 +86,22 @@ def test_a_candle_length_is_chosen_by_keyboard(venue):
         assert pressed.text == "1s"
 
 
+def test_the_chart_goes_on_from_candle_to_candle(venue):
+    """With candles of a second, trades in several of them and in each more than once: no error, and all are told."""
+
+    def candles():
+        return venue.get(f"/api/v1/instruments/{NAME}/candles?interval=1s").json()
+
+    with browser() as window:
+        window.get(f"{venue.url}/#%E0%A4%A")  # an address that is wrong is none
+        wait_for(lambda: len(ladder(window)[1]) > 0, "a book on the page")
+        window.find_element(By.CSS_SELECTOR, ".chart nav button").click()
+        wanted = len(candles()) + 3
+        wait_for(lambda: venue.trade(2, 170) and len(candles()) >= wanted, "candles")
+        seq = venue.trade(2, 180)
+        wait_for(lambda: ladder(window)[0] >= seq - 1, "the page to follow")
+
+
 def luminance(colour):
     """Relative luminance (WCAG 2.2) of "rgb(r, g, b)"."""
     channels = [int(part) / 255 for part in colour[colour.index("(") + 1 : -1].split(",")[:3]]

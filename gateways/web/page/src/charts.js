@@ -36,6 +36,7 @@ export function CandleChart() {
     const scheme = matchMedia("(prefers-color-scheme: dark)");
     scheme.addEventListener("change", paint);
     let shown = "";
+    let shownTo = 0;
     const stop = effect(() => {
       const { name, list } = candles.value;
       const candle = ([time, open, high, low, close]) => ({ time, open: +open, high: +high, low: +low, close: +close });
@@ -50,11 +51,12 @@ export function CandleChart() {
         chart.timeScale().scrollToRealTime();
         shown = name;
       } else {
-        for (const one of list.slice(-2)) {
-          prices.update(candle(one));
+        for (const one of list.filter(([time]) => time >= shownTo)) {
+          prices.update(candle(one)); // it takes none older than its last
           volumes.update(volume(one));
         }
       }
+      shownTo = list.at(-1)?.[0] ?? 0;
     });
     return () => {
       stop();

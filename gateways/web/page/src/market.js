@@ -13,6 +13,7 @@ export const candles = signal({ name: "", list: [] }); // `list` whole when `nam
 export const problem = signal("");
 
 const TRADES_SHOWN = 60;
+const LOOK_MS = 15_000;
 let leave = [];
 let leaveCandles = () => {};
 
@@ -22,10 +23,22 @@ async function get(path) {
   return answer.json();
 }
 
+// Asks what markets there are, and hears those that are new.
+async function look() {
+  const known = new Set(instruments.value.map(({ name }) => name));
+  instruments.value = await get("/api/v1/instruments");
+  for (const { name } of instruments.value) {
+    if (known.has(name)) continue;
+    subscribe("ticker", name, 250, ({ ticker }) => {
+      tickers.value = new Map(tickers.value).set(name, ticker);
+    });
+  }
+}
+
 export async function begin() {
   for (;;) {
     try {
-      instruments.value = await get("/api/v1/instruments");
+      await look();
       problem.value = "";
       if (instruments.value.length) break;
       problem.value = "The venue has no instruments yet.";
@@ -34,11 +47,7 @@ export async function begin() {
     }
     await new Promise((done) => setTimeout(done, 1000));
   }
-  for (const { name } of instruments.value) {
-    subscribe("ticker", name, 250, ({ ticker }) => {
-      tickers.value = new Map(tickers.value).set(name, ticker);
-    });
-  }
+  setInterval(() => look().catch(() => {}), LOOK_MS); // the connection says when there is nobody to ask
   const wanted = instruments.value.find(({ name }) => `#${encodeURIComponent(name)}` === location.hash);
   choose(wanted ? wanted.name : busiest());
 }
@@ -68,10 +77,10 @@ export function chooseInterval(name) {
   leaveCandles();
   const instrument = chosen.value;
   candles.value = { name: "", list: [] };
-  let since = []; // what was told while the older ones were asked for
+  let since = null; // what is told while the older ones are asked for
   leaveCandles = subscribe(`candles:${name}`, instrument, 250, (message) => {
     if (message.type === "update") {
-      since = merged(since, message.candles);
+      since &&= merged(since, message.candles);
       candles.value = { ...candles.value, list: merged(candles.value.list, message.candles) };
       return;
     }
@@ -79,8 +88,9 @@ export function chooseInterval(name) {
     get(`/api/v1/instruments/${encodeURIComponent(instrument)}/candles?interval=${name}&limit=1500`)
       .then((list) => {
         if (chosen.value === instrument && interval.value === name) {
-          const more = merged(message.candles, since);
+          const more = merged(message.candles, since ?? []);
           candles.value = { name: `${instrument} ${name} ${message.seq}`, list: merged(list, more) };
+          since = null;
         }
       })
       .catch((error) => (problem.value = error.message));
