@@ -40,23 +40,26 @@ class CommandKind(Documented):
         "A gateway took a numbered message that asks nothing of the core, or refused one: takes its number.",
     )
     ORDER_SUSPEND = 13, "Let a scheduled order release nothing for a while, or go on."
-    ASSET_DEFINE = 14, "Document: a new asset."
-    FEE_SCHEDULE_DEFINE = 15, "Document: a new fee schedule, or new rates for one."
-    INSTRUMENT_DEFINE = 16, "Document: a new spot instrument."
-    INSTRUMENT_CHANGE = 17, "Document: new limits, collar or fee schedule of an instrument."
-    ACCOUNT_DEFINE = 18, "Document: a new account."
-    ACCOUNT_CHANGE = 19, "Document: a new tier or self-trade group of an account."
-    SESSION_DEFINE = 20, "Document: a new session by name."
-    INSTRUMENT_STATE = 21, "Operator: pre-open, open, cancel-only, halt, close a market or call an auction."
-    ACCOUNT_STATE = 22, "Operator: suspend, resume or kill an account (kill also cancels all its orders)."
-    REFERENCE_PRICE = 23, "Operator: set the price from which the collar is measured until the next trade."
-    TRADE_BUST = 24, "Operator: undo a trade."
-    TRADE_CORRECT = 25, "Operator: give a trade another price or a smaller quantity."
-    TRADING_SCHEDULE_DEFINE = 26, "Document: a new trading schedule, or new phases for one."
-    BREAKER_DEFINE = 27, "Document: the circuit breaker of an instrument."
-    MARKET_GROUP_DEFINE = 28, "Document: a new market group, or new levels for one."
-    IDENTITY_DEFINE = 29, "Document: who may log on, as what and for whom, or what he now may."
-    ALGO_ORDER = 30, "Document: enter an order that is worked off by a schedule."
+    SETTLE = 14, "Say that an obligation is settled, or has failed to."
+    ASSET_DEFINE = 15, "Document: a new asset."
+    FEE_SCHEDULE_DEFINE = 16, "Document: a new fee schedule, or new rates for one."
+    INSTRUMENT_DEFINE = 17, "Document: a new spot instrument."
+    INSTRUMENT_CHANGE = 18, "Document: new limits, collar or fee schedule of an instrument."
+    ACCOUNT_DEFINE = 19, "Document: a new account."
+    ACCOUNT_CHANGE = 20, "Document: a new tier or self-trade group of an account."
+    SESSION_DEFINE = 21, "Document: a new session by name."
+    INSTRUMENT_STATE = 22, "Operator: pre-open, open, cancel-only, halt, close a market or call an auction."
+    ACCOUNT_STATE = 23, "Operator: suspend, resume or kill an account (kill also cancels all its orders)."
+    REFERENCE_PRICE = 24, "Operator: set the price from which the collar is measured until the next trade."
+    TRADE_BUST = 25, "Operator: undo a trade."
+    TRADE_CORRECT = 26, "Operator: give a trade another price or a smaller quantity."
+    TRADING_SCHEDULE_DEFINE = 27, "Document: a new trading schedule, or new phases for one."
+    BREAKER_DEFINE = 28, "Document: the circuit breaker of an instrument."
+    MARKET_GROUP_DEFINE = 29, "Document: a new market group, or new levels for one."
+    IDENTITY_DEFINE = 30, "Document: who may log on, as what and for whom, or what he now may."
+    ALGO_ORDER = 31, "Document: enter an order that is worked off by a schedule."
+    SETTLEMENT_CALENDAR_DEFINE = 32, "Document: a new settlement calendar, or new dates for one."
+    SETTLEMENT_PENALTY = 33, "Operator: pay an account for an obligation that failed to settle."
 
 
 FIRST_DOCUMENT_KIND: Final = CommandKind.ASSET_DEFINE
@@ -119,31 +122,45 @@ class EventKind(Documented):
         30,
         "Market group `order_id` has index `price_ticks`, last close `close_price_ticks`, fall `measure`.",
     )
-    MESSAGE_NOTED = 31, "A gateway's numbered message was noted; fields as in the command."
-    ASSET_DEFINED = 32, "Document: a new asset has its number."
-    FEE_SCHEDULE_DEFINED = 33, "Document: a fee schedule has its number and rates."
-    INSTRUMENT_DEFINED = 34, "Document: a new instrument has its number."
-    INSTRUMENT_CHANGED = 35, "Document: an instrument as it now stands."
-    ACCOUNT_DEFINED = 36, "Document: a new account has its number."
-    ACCOUNT_CHANGED = 37, "Document: an account as it now stands."
-    SESSION_DEFINED = 38, "Document: a new session has its number."
-    TRADING_SCHEDULE_DEFINED = 39, "Document: a trading schedule has its number and phases."
-    BREAKER_DEFINED = 40, "Document: the circuit breaker of an instrument has its number and thresholds."
-    MARKET_GROUP_DEFINED = 41, "Document: a market group has its number and levels."
-    IDENTITY_DEFINED = 42, "Document: an identity has its number, and stands as the document says."
-    INSTRUMENT_STATE_CHANGED = 43, "Document (who and why): a market is in state `state`."
-    ACCOUNT_STATE_CHANGED = 44, "Document (who and why): an account is in state `state`."
-    REFERENCE_PRICE_CHANGED = 45, "Document (who and why): the collar is measured from `price_ticks`."
-    TRADE_BUSTED = 46, "Document (who and why): the trade is undone; fields as in the TRADE."
-    TRADE_CORRECTED = 47, "Document (who and why): the trade now has these fields."
+    OBLIGATION_SETTLED = (
+        31,
+        "The venue paid what it owed an account for value date `order_id`: `amount_units` of `asset_id`.",
+    )
+    OBLIGATION_FAILED = (
+        32,
+        "What is owed for value date `order_id` did not settle; `price_ticks` says why.",
+    )
+    MESSAGE_NOTED = 33, "A gateway's numbered message was noted; fields as in the command."
+    ASSET_DEFINED = 34, "Document: a new asset has its number."
+    FEE_SCHEDULE_DEFINED = 35, "Document: a fee schedule has its number and rates."
+    INSTRUMENT_DEFINED = 36, "Document: a new instrument has its number."
+    INSTRUMENT_CHANGED = 37, "Document: an instrument as it now stands."
+    ACCOUNT_DEFINED = 38, "Document: a new account has its number."
+    ACCOUNT_CHANGED = 39, "Document: an account as it now stands."
+    SESSION_DEFINED = 40, "Document: a new session has its number."
+    TRADING_SCHEDULE_DEFINED = 41, "Document: a trading schedule has its number and phases."
+    BREAKER_DEFINED = 42, "Document: the circuit breaker of an instrument has its number and thresholds."
+    MARKET_GROUP_DEFINED = 43, "Document: a market group has its number and levels."
+    IDENTITY_DEFINED = 44, "Document: an identity has its number, and stands as the document says."
+    INSTRUMENT_STATE_CHANGED = 45, "Document (who and why): a market is in state `state`."
+    ACCOUNT_STATE_CHANGED = 46, "Document (who and why): an account is in state `state`."
+    REFERENCE_PRICE_CHANGED = 47, "Document (who and why): the collar is measured from `price_ticks`."
+    TRADE_BUSTED = 48, "Document (who and why): the trade is undone; fields as in the TRADE."
+    TRADE_CORRECTED = 49, "Document (who and why): the trade now has these fields."
     ALGO_SCHEDULED = (
-        48,
+        50,
         "Document: the schedule of order `order_id`, which ORDER_ACCEPTED tells next (an image: before).",
     )
-    BALANCE_IMAGE = 49, "In an image only: `amount_units` available and `notional_units` held of `asset_id`."
-    ORDER_IMAGE = 50, "In an image only: a live order, in price-time order within its side, entered by `origin_seq`."
-    SESSION_IMAGE = 51, "In an image only: session `order_id` is at `session_epoch` and last took `client_seq`."
-    ASSET_IMAGE = 52, "In an image only: `amount_units` deposited and `notional_units` withdrawn of `asset_id`, ever."
+    SETTLEMENT_CALENDAR_DEFINED = 51, "Document: a settlement calendar has its number and dates."
+    PENALTY_PAID = 52, "Document (who and why): an account was paid `amount_units` for a failed obligation."
+    BALANCE_IMAGE = 53, "In an image only: `amount_units` available and `notional_units` held of `asset_id`."
+    OBLIGATION_IMAGE = (
+        54,
+        "In an image only: `amount_units` of `asset_id` owed for value date `order_id`; `state` 1: failed.",
+    )
+    ORDER_IMAGE = 55, "In an image only: a live order, in price-time order within its side, entered by `origin_seq`."
+    SESSION_IMAGE = 56, "In an image only: session `order_id` is at `session_epoch` and last took `client_seq`."
+    ASSET_IMAGE = 57, "In an image only: `amount_units` deposited and `notional_units` withdrawn of `asset_id`, ever."
 
 
 class Side(Documented):
@@ -312,58 +329,63 @@ class RejectCode(Documented):
     INSTRUMENT_UNKNOWN = 13, "The instrument or market group does not exist."
     ASSET_UNKNOWN = 14, "The asset does not exist."
     ORDER_UNKNOWN = 15, "No live order has this id on this account."
-    SIDE_INVALID = 16, "The side is neither buy nor sell (or differs from the order's)."
-    REPLACE_UNSUPPORTED = 17, "This order can only be canceled, not replaced."
-    ORDER_TYPE_UNSUPPORTED = 18, "The order type does not exist or is not yet supported."
-    TIME_IN_FORCE_UNSUPPORTED = 19, "The time in force does not exist or is not yet supported for the type."
-    SELF_TRADE_INVALID = 20, "The self-trade instruction does not exist."
-    FLAGS_INVALID = 21, "Flags are unknown, contradict one another, or a reserved field is not zero."
-    MARKET_PRE_OPEN = 22, "The market is not open yet."
-    MARKET_CANCEL_ONLY = 23, "The market takes cancels only."
-    MARKET_HALTED = 24, "The market is halted."
-    MARKET_CLOSED = 25, "The market is closed."
-    MARKET_OPEN = 26, "The order is for the opening auction, which is over."
-    MARKET_CALL = 27, "The auction call takes only what can rest or wait for its end."
-    EXPIRE_INVALID = 28, "The expiry is not after now (or the start of a schedule), or that start is before now."
-    PRICE_INVALID = 29, "A limit price below one tick, or a price where none belongs."
-    PRICE_OFF_TICK = 30, "The price is not a multiple of the instrument's tick step."
-    PRICE_ABOVE_MAX = 31, "The price is above the instrument's maximum."
-    PRICE_OUTSIDE_COLLAR = 32, "The price is too far from the reference price."
+    OBLIGATION_UNKNOWN = 16, "Nothing is owed to the account in this asset for this value date."
+    SETTLEMENT_NOT_DUE = 17, "The value date is still to come."
+    SIDE_INVALID = 18, "The side is neither buy nor sell (or differs from the order's)."
+    REPLACE_UNSUPPORTED = 19, "This order can only be canceled, not replaced."
+    ORDER_TYPE_UNSUPPORTED = 20, "The order type does not exist or is not yet supported."
+    TIME_IN_FORCE_UNSUPPORTED = 21, "The time in force does not exist or is not yet supported for the type."
+    SELF_TRADE_INVALID = 22, "The self-trade instruction does not exist."
+    FLAGS_INVALID = 23, "Flags are unknown, contradict one another, or a reserved field is not zero."
+    MARKET_PRE_OPEN = 24, "The market is not open yet."
+    MARKET_CANCEL_ONLY = 25, "The market takes cancels only."
+    MARKET_HALTED = 26, "The market is halted."
+    MARKET_CLOSED = 27, "The market is closed."
+    MARKET_OPEN = 28, "The order is for the opening auction, which is over."
+    MARKET_CALL = 29, "The auction call takes only what can rest or wait for its end."
+    EXPIRE_INVALID = 30, "The expiry is not after now (or the start of a schedule), or that start is before now."
+    PRICE_INVALID = 31, "A limit price below one tick, or a price where none belongs."
+    PRICE_OFF_TICK = 32, "The price is not a multiple of the instrument's tick step."
+    PRICE_ABOVE_MAX = 33, "The price is above the instrument's maximum."
+    PRICE_OUTSIDE_COLLAR = 34, "The price is too far from the reference price."
     COLLAR_MISSING = (
-        33,
+        35,
         "What becomes a market buy by quantity needs a collar (and a reference price, if it trades now).",
     )
-    TRIGGER_INVALID = 34, "The trigger's source does not exist, or its price is off tick or out of range."
-    TRAIL_INVALID = 35, "The trail is below 1, over 100 %, over the highest price, or of no known unit."
-    TRIGGER_SOURCE_MISSING = 36, "The trigger's source has no price to trail from."
-    LINK_INVALID = 37, "Linked prices stand on the wrong sides of one another, or a linked quantity would rise."
-    TRIGGER_PASSED = 38, "The price has passed the trigger already."
-    QTY_INVALID = 39, "The quantity is zero, negative, or given where none belongs."
-    QTY_OFF_LOT = 40, "The quantity is not a multiple of the instrument's lot step."
-    QTY_BELOW_MIN = 41, "The quantity is below the instrument's minimum."
-    QTY_ABOVE_MAX = 42, "The quantity is above the instrument's maximum."
-    QTY_BELOW_FILLED = 43, "The new quantity does not exceed what is filled."
+    TRIGGER_INVALID = 36, "The trigger's source does not exist, or its price is off tick or out of range."
+    TRAIL_INVALID = 37, "The trail is below 1, over 100 %, over the highest price, or of no known unit."
+    TRIGGER_SOURCE_MISSING = 38, "The trigger's source has no price to trail from."
+    LINK_INVALID = 39, "Linked prices stand on the wrong sides of one another, or a linked quantity would rise."
+    TRIGGER_PASSED = 40, "The price has passed the trigger already."
+    QTY_INVALID = 41, "The quantity is zero, negative, or given where none belongs."
+    QTY_OFF_LOT = 42, "The quantity is not a multiple of the instrument's lot step."
+    QTY_BELOW_MIN = 43, "The quantity is below the instrument's minimum."
+    QTY_ABOVE_MAX = 44, "The quantity is above the instrument's maximum."
+    QTY_BELOW_FILLED = 45, "The new quantity does not exceed what is filled."
     DISPLAY_INVALID = (
-        44,
+        46,
         "The display or refill is off lot, negative or above the quantity, or a refill has no display.",
     )
-    MIN_QTY_INVALID = 45, "The minimum quantity is negative or above the quantity."
+    MIN_QTY_INVALID = 47, "The minimum quantity is negative or above the quantity."
     SCHEDULE_INVALID = (
-        46,
+        48,
         "Offsets do not rise, the last is not before the end, or the slices do not sum to the quantity.",
     )
-    NOTIONAL_BELOW_MIN = 47, "Price times quantity (or the budget) is below the instrument's minimum."
-    NOTIONAL_ABOVE_MAX = 48, "Price times quantity (or the budget) is above the instrument's maximum."
-    AMOUNT_INVALID = 49, "The amount is zero, negative, too large, or given where none belongs."
-    CLIENT_ID_DUPLICATE = 50, "The account has a live or recently ended order with this client order id."
-    FUNDS_INSUFFICIENT = 51, "The account's available balance does not cover the hold, debit or reversal."
-    POST_ONLY_CROSSES = 52, "The order is post-only and would trade."
+    NOTIONAL_BELOW_MIN = 49, "Price times quantity (or the budget) is below the instrument's minimum."
+    NOTIONAL_ABOVE_MAX = 50, "Price times quantity (or the budget) is above the instrument's maximum."
+    AMOUNT_INVALID = 51, "The amount is zero, negative, too large, or given where none belongs."
+    CLIENT_ID_DUPLICATE = 52, "The account has a live or recently ended order with this client order id."
+    FUNDS_INSUFFICIENT = 53, "The account's available balance does not cover the hold, debit or reversal."
+    POST_ONLY_CROSSES = 54, "The order is post-only and would trade."
     ORDERS_FULL = (
-        53,
-        "ORDERS_MAX - 1 live orders, ALGOS_MAX of them scheduled, LEVELS_MAX price levels, or no room for balances.",
+        55,
+        "ORDERS_MAX - 1 live orders, ALGOS_MAX scheduled, LEVELS_MAX levels; no room for balances or what is owed.",
     )
-    WORK_QUEUE_FULL = 54, "Too many mass cancels are pending; try again."
-    TRADE_UNKNOWN = 55, "No trade of this id within the bust window."
-    TRADE_BUSTED = 56, "The trade is already busted."
-    STATE_UNCHANGED = 57, "The market, account or scheduled order is in that state already, or it does not exist."
-    MARKET_BUSY = 58, "The market is uncrossing; try again when it has ended."
+    WORK_QUEUE_FULL = 56, "Too many mass cancels are pending; try again."
+    TRADE_UNKNOWN = 57, "No trade of this id within the bust window."
+    TRADE_BUSTED = 58, "The trade is already busted."
+    STATE_UNCHANGED = (
+        59,
+        "The market, account, order or obligation is in that state already, or it does not exist.",
+    )
+    MARKET_BUSY = 60, "The market is uncrossing; try again when it has ended."

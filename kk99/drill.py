@@ -25,7 +25,7 @@ from rich.table import Table
 
 from gateways.client import Client
 from journal.reader import Reader
-from kk99 import batch, schema
+from kk99 import batch, kinds, schema
 from kk99.errors import ClientError, InputError, InvariantError
 from kk99.feed import player, venue
 from kk99.feed.load import load
@@ -105,7 +105,7 @@ class Follower:
 def plain_bytes(events: Events) -> bytes:
     """Return the rows' bytes without what depends on where frames begin: offsets of documents in their tail."""
     rows = events.rows
-    has_document = (rows["kind"] >= schema.EventKind.ASSET_DEFINED) & (rows["kind"] <= schema.EventKind.TRADE_CORRECTED)
+    has_document = kinds.has_document(rows)
     if has_document.any():
         rows = rows.copy()
         rows["document_offset"][has_document] = 0

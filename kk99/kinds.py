@@ -40,6 +40,7 @@ COMMAND_FIELDS: Final[dict[CommandKind, str]] = {
     CommandKind.MESSAGE_NOTED: "account_id instrument_id side order_type flags state price_ticks qty_lots "
     f"amount_units target_lo {_CLIENT_ID}",
     CommandKind.ORDER_SUSPEND: "account_id flags target_lo target_hi state",
+    CommandKind.SETTLE: "account_id asset_id amount_units target_lo state price_ticks",
     CommandKind.ASSET_DEFINE: _DOCUMENT,
     CommandKind.FEE_SCHEDULE_DEFINE: _DOCUMENT,
     CommandKind.INSTRUMENT_DEFINE: _DOCUMENT,
@@ -58,6 +59,8 @@ COMMAND_FIELDS: Final[dict[CommandKind, str]] = {
     CommandKind.IDENTITY_DEFINE: _DOCUMENT,
     CommandKind.ALGO_ORDER: "account_id instrument_id side order_type time_in_force self_trade flags price_ticks "
     f"qty_lots {_CLIENT_ID} {_DOCUMENT}",
+    CommandKind.SETTLEMENT_CALENDAR_DEFINE: _DOCUMENT,
+    CommandKind.SETTLEMENT_PENALTY: f"account_id asset_id amount_units target_lo {_DOCUMENT}",
 }
 """Fields that a command of each kind uses, beside COMMAND_COMMON; every other byte of its row is zero."""
 
@@ -127,6 +130,8 @@ EVENT_FIELDS: Final[dict[EventKind, str]] = {
     EventKind.BREAKER_ALERT: _BREAKER,
     EventKind.STRESS_CHANGED: _BREAKER,
     EventKind.GROUP_INDEX_CHANGED: f"{_SENDER} order_id price_ticks close_price_ticks measure",
+    EventKind.OBLIGATION_SETTLED: f"{_SENDER} account_id asset_id order_id amount_units",
+    EventKind.OBLIGATION_FAILED: f"{_SENDER} account_id asset_id order_id amount_units price_ticks",
     EventKind.MESSAGE_NOTED: f"{_ASKED} order_type flags state",
     EventKind.ASSET_DEFINED: f"{_SENDER} asset_id {_DOCUMENT}",
     EventKind.FEE_SCHEDULE_DEFINED: f"{_SENDER} order_id {_DOCUMENT}",
@@ -146,12 +151,18 @@ EVENT_FIELDS: Final[dict[EventKind, str]] = {
     EventKind.TRADE_BUSTED: f"{_TRADE} {_DOCUMENT}",
     EventKind.TRADE_CORRECTED: f"{_TRADE} {_DOCUMENT}",
     EventKind.ALGO_SCHEDULED: f"{_SENDER} account_id instrument_id side order_id {_DOCUMENT}",
+    EventKind.SETTLEMENT_CALENDAR_DEFINED: f"{_SENDER} order_id {_DOCUMENT}",
+    EventKind.PENALTY_PAID: f"{_SENDER} account_id asset_id order_id amount_units {_DOCUMENT}",
     EventKind.BALANCE_IMAGE: "account_id asset_id amount_units notional_units",
+    EventKind.OBLIGATION_IMAGE: "account_id asset_id order_id amount_units state",
     EventKind.ORDER_IMAGE: f"session_id {_ORDER} state amount_units notional_units",
     EventKind.SESSION_IMAGE: "order_id session_epoch client_seq",
     EventKind.ASSET_IMAGE: "asset_id amount_units notional_units",
 }
 """Fields that an event of each kind uses, beside EVENT_COMMON; a reject of money has the asset for the instrument."""
+
+DOCUMENT_EVENTS: Final = tuple(kind for kind, text in EVENT_FIELDS.items() if "document_offset" in text.split())
+"""Kinds of events that point to a document (in an image, rows of states have none)."""
 
 ORDER_DETAILS_FIELDS: Final[dict[OrderType, str]] = {
     OrderType.MARKET: "parent_order_id",
@@ -168,7 +179,12 @@ ORDER_DETAILS_FIELDS: Final[dict[OrderType, str]] = {
 }
 """Fields that ORDER_DETAILS of an order of each type uses beside those of every ORDER_DETAILS."""
 
-_ASSET_COMMANDS: Final = (CommandKind.DEPOSIT, CommandKind.WITHDRAW)
+_ASSET_COMMANDS: Final = (
+    CommandKind.DEPOSIT,
+    CommandKind.WITHDRAW,
+    CommandKind.SETTLE,
+    CommandKind.SETTLEMENT_PENALTY,
+)
 _TYPES_AT: Final = 256
 
 
@@ -211,6 +227,14 @@ class _Places:
 
 _COMMANDS: Final = _Places(schema.COMMAND, COMMAND_COMMON, COMMAND_FIELDS, CommandKind.ORDER_NEW, ORDER_NEW_FIELDS)
 _EVENTS: Final = _Places(schema.EVENT, EVENT_COMMON, EVENT_FIELDS, EventKind.ORDER_DETAILS, ORDER_DETAILS_FIELDS)
+
+
+def has_document(rows: Rows) -> npt.NDArray[np.bool_]:
+    """Return which rows, all COMMAND or all EVENT, are of a kind that points to a document: bool (n,)."""
+    if rows.dtype == schema.COMMAND:
+        made: npt.NDArray[np.bool_] = rows["kind"] >= schema.FIRST_DOCUMENT_KIND
+        return made
+    return np.isin(rows["kind"], DOCUMENT_EVENTS)
 
 
 def uses(rows: Rows, field: str) -> npt.NDArray[np.bool_]:

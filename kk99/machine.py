@@ -12,7 +12,7 @@ import numpy as np
 from blake3 import blake3
 
 from kk99 import batch, schema
-from kk99.core import apply, define, image
+from kk99.core import apply, conservation, define, image
 from kk99.core import layout as lay
 from kk99.core.state import TABLES, Copies, State, lend_rows
 from kk99.directory import decisions, fields
@@ -233,6 +233,9 @@ class Machine:
                 listed = [(phase.at_s, phase.days, *fields.PHASES[phase.phase]) for phase in decision.phases]
                 define.trading_schedule(state, decision.number, listed)
                 return EventKind.TRADING_SCHEDULE_DEFINED, {"order_id": decision.number}
+            case decisions.DefineCalendar():
+                define.calendar(state, decision.number, decision.dates)
+                return EventKind.SETTLEMENT_CALENDAR_DEFINED, {"order_id": decision.number}
             case decisions.DefineBreaker():
                 define.breaker(
                     state, decision.breaker, decision.instrument_id, decision.other_id, decision.group_number
@@ -273,7 +276,7 @@ class Machine:
 
     def check(self) -> None:
         """Raise `InvariantError` unless every asset's balances are its deposits less its withdrawals."""
-        asset_id = apply.broken_asset(self.state.handle, self.state.handle)
+        asset_id = conservation.broken_asset(self.state.handle, self.state.handle)
         if asset_id:
             message = f"after seq {self.seq}: asset {asset_id} is not conserved"
             raise InvariantError(message)
@@ -283,9 +286,23 @@ class Machine:
         self.check()
         for asset_id in range(1, self.state.header(lay.H_ASSETS) + 1):
             total = int(self.state.words[lay.ASSETS + asset_id * lay.ASSET_WORDS + lay.A_TOTAL])
-            if apply.sum_balances(self.state.handle, self.state.handle, asset_id) != total:
+            if conservation.sum_balances(self.state.handle, self.state.handle, asset_id) != total:
                 message = f"after seq {self.seq}: asset {asset_id}'s balances do not add up to its total"
                 raise InvariantError(message)
+        self._check_clearing()
+
+    def _check_clearing(self) -> None:
+        """Raise `InvariantError` unless what lies in CLEARING is what is owed."""
+        state = self.state
+        records = state.records(lay.OBLIGATIONS, state.header(lay.H_OBLIGATION_TOP) + 1, lay.OBLIGATION_WORDS)[1:]
+        is_open = records[:, lay.OB_OWNER] > 0
+        owed = np.zeros(state.header(lay.H_ASSETS) + 1, np.int64)
+        np.add.at(owed, records[is_open, lay.OB_OWNER] >> 32, records[is_open, lay.OB_UNITS])
+        assets = state.records(lay.ASSETS, len(owed), lay.ASSET_WORDS)[1:]
+        cleared = state.words[lay.BALANCES + assets[:, lay.A_CLEARING_BALANCE] * lay.BALANCE_WORDS + lay.B_AVAILABLE]
+        if is_open.sum() != state.header(lay.H_OBLIGATIONS) or (cleared != owed[1:]).any():
+            message = f"after seq {self.seq}: what lies in CLEARING is not what is owed"
+            raise InvariantError(message)
 
     def state_hash(self) -> bytes:
         """Return the hash of the whole state, 32 bytes."""

@@ -127,6 +127,11 @@ CLIENT_ID_WINDOW: Final = 1 << 16
 """Ended orders whose client order ids are still refused as duplicates."""
 TRADE_WINDOW: Final = 1 << 16
 """Latest trades that can still be busted or corrected."""
+OBLIGATIONS_MAX: Final = 1 << 20
+"""Slots of what is owed by trades that settle later, of which 0 is none."""
+CALENDARS_MAX: Final = 1 << 6
+CALENDAR_DATES_MAX: Final = 1 << 10
+SETTLEMENT_DAYS_MAX: Final = 5
 CLIENT_ID_BYTES: Final = 36
 DOCUMENT_BYTES_MAX: Final = 16_384
 BATCH_ROWS_MAX: Final = 4096
@@ -136,6 +141,7 @@ VENUE_ACCOUNTS: Final = 16
 FEES_ACCOUNT: Final = 1
 BURNED_ACCOUNT: Final = 2
 INSURANCE_ACCOUNT: Final = 3
+CLEARING_ACCOUNT: Final = 4
 
 
 def _row(size: int, fields: list[tuple[str, str, int]]) -> np.dtype[np.void]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from kk99 import schema
+from kk99 import kinds, schema
 from kk99.errors import InputError, JournalError, SnapshotError
 from kk99.machine import Machine
 from kk99.schema import Flag
@@ -88,7 +88,7 @@ class _Commands:
         rows, self.rows = self.rows[:count], self.rows[count:]
         cold_count = int(np.count_nonzero(rows["flags"] & Flag.HAS_COLD))
         cold, self._cold = self._cold[:cold_count], self._cold[cold_count:]
-        marked = int(np.count_nonzero(documents.has_document(rows)))
+        marked = int(np.count_nonzero(kinds.has_document(rows)))
         texts, self._documents = self._documents[:marked], self._documents[marked:]
         return rows, cold, texts
 
@@ -149,7 +149,7 @@ def _first_wrong(left: _Taken, right: _Taken) -> int:
     # What follows goes by row only up to the first difference: beyond it, flags and kinds need not agree.
     for marks, wrong in (
         ((rows["flags"] & Flag.HAS_COLD) != 0, _differs(cold, cold_2)),
-        (documents.has_document(rows), [one != other for one, other in zip(texts, texts_2, strict=False)]),
+        (kinds.has_document(rows), [one != other for one, other in zip(texts, texts_2, strict=False)]),
     ):
         pairs = zip(np.flatnonzero(marks), wrong, strict=False)
         found += [int(at) for at, differs in pairs if differs][:1]

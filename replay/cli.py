@@ -15,10 +15,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from journal import head as journal_head
 from journal.reader import Reader
-from kk99.decimals import amount_text
 from kk99.errors import InputError, JournalError
 from kk99.paths import DataDir
-from replay import audit_cli, bisect, export, inspect, lines, measure, render, run, verify
+from replay import audit_cli, bisect, export, inspect, lines, measure, render, run, statements, verify
 from replay.moment import Moment
 
 if TYPE_CHECKING:
@@ -267,47 +266,12 @@ def inspect_trade(trade_id: int, data: Path, *, as_json: bool) -> None:
 def inspect_account(account: str, data: Path, *, as_json: bool, from_seq: int, to_seq: int | None) -> None:
     """Show an account's statement, by name or number."""
     found = _searched(data, lambda reader, tell: inspect.statement(reader, account, from_seq, to_seq, tell))
-    render.emit(found, _statement_text(found), as_json=as_json)
+    render.emit(found, statements.text(found), as_json=as_json)
 
 
 def _searched(data: Path, search: Callable[[Reader, Callable[[int], None]], Any]) -> Any:
     with _reader(data) as reader, render.progress("replay", 1, reader.head().seq) as tell:
         return search(reader, tell)
-
-
-def _statement_text(found: inspect.Statement) -> str:
-    scales = {one.asset: one.scale for one in found.balances}
-    movements = [
-        (
-            f"{one.seq}.{one.index}",
-            render.time_text(one.time_ns),
-            f"trade {one.trade_id}" if one.trade_id else one.event,
-            one.text,
-            one.asset,
-            amount_text(one.amount_units, scales[one.asset]),
-            amount_text(one.balance_units, scales[one.asset]),
-        )
-        for one in found.movements
-    ]
-    balances = [
-        (
-            one.asset,
-            *(
-                amount_text(units, one.scale)
-                for units in (one.opening_units, one.closing_units, one.available_units, one.held_units)
-            ),
-        )
-        for one in found.balances
-    ]
-    return "\n".join(
-        [
-            f"account {found.account_id} ({found.account}), seq {found.from_seq} to {found.to_seq}",
-            "",
-            render.table(("event", "time", "cause", "what", "asset", "amount", "balance"), movements),
-            "",
-            render.table(("asset", "opening", "closing", "available", "held"), balances),
-        ]
-    )
 
 
 @replay.command("export")

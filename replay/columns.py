@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from kk99 import batch
 
 _REJECTS: Final = (EventKind.REJECTED, EventKind.EXITS_REFUSED)
-_NUMBERED_STATES: Final = (EventKind.MESSAGE_NOTED, EventKind.ORDER_IMAGE)
-"""Their state is a gateway's own code, or whether the order waits outside the book."""
+_NUMBERED_STATES: Final = (
+    EventKind.MESSAGE_NOTED, EventKind.ORDER_IMAGE, EventKind.ORDER_SUSPENDED, EventKind.OBLIGATION_IMAGE,
+)  # fmt: skip
+_NUMBERED_WISHES: Final = (CommandKind.MESSAGE_NOTED, CommandKind.ORDER_SUSPEND, CommandKind.SETTLE)
+"""Their state is no enum: a gateway's own code, whether an order waits or is suspended, what became of a debt."""
 _ACCOUNT_STATES: Final = (EventKind.ACCOUNT_STATE_CHANGED, EventKind.ACCOUNT_DEFINED, EventKind.ACCOUNT_CHANGED)
 
 _NAMED_ZEROS: Final = ("kind", "time_in_force", "state")
@@ -58,7 +61,7 @@ def labels(rows: batch.Rows, field: str) -> npt.NDArray[np.str_] | None:
         is_event = rows.dtype == schema.EVENT
         of_account = _is(rows, _ACCOUNT_STATES if is_event else (CommandKind.ACCOUNT_STATE,))
         named = np.where(of_account, _read(schema.AccountState, values), _read(schema.MarketState, values))
-        numbers = _NUMBERED_STATES if is_event else (CommandKind.MESSAGE_NOTED,)
+        numbers = _NUMBERED_STATES if is_event else _NUMBERED_WISHES
         return np.where(_is(rows, numbers), values.astype(named.dtype), named)
     return None
 
@@ -95,6 +98,6 @@ def described(row: Any, tail: bytes | memoryview) -> dict[str, Any]:
             value = str(names[0]) if names is not None and (value or field in _NAMED_ZEROS) else int(value)
         if value and value != "0":
             made[field] = value
-    if not is_cold and documents.has_document(rows)[0]:
+    if not is_cold and kinds.has_document(rows)[0]:
         made["document"] = documents.fields_of(row, tail)
     return made

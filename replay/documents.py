@@ -6,29 +6,14 @@ is and their documents are.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import msgpack
 
-from kk99 import schema
-from kk99.schema import EventKind
+from kk99.kinds import has_document
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
     from kk99 import batch
-
-FIRST_DOCUMENT_EVENT: Final = EventKind.ASSET_DEFINED
-LAST_DOCUMENT_EVENT: Final = EventKind.TRADE_CORRECTED
-
-
-def has_document(rows: batch.Rows) -> npt.NDArray[np.bool_]:
-    """Return which rows, all COMMAND or all EVENT, have a document: bool (n,)."""
-    kinds = rows["kind"]
-    if rows.dtype == schema.COMMAND:
-        return kinds >= schema.FIRST_DOCUMENT_KIND
-    return (kinds >= FIRST_DOCUMENT_EVENT) & (kinds <= LAST_DOCUMENT_EVENT)
 
 
 def bytes_of(row: Any, tail: bytes | memoryview) -> bytes:

@@ -126,7 +126,7 @@ def _columns(rows: batch.Rows, fields: list[str], tail: bytes | memoryview) -> l
     made: list[Column] = []
     for field in fields:
         if field == "document_size":
-            marked = documents.has_document(rows)
+            marked = kinds.has_document(rows)
             texts = np.full(len(rows), None, object)
             texts[marked] = [json.dumps(documents.fields_of(row, tail), default=repr) for row in rows[marked]]
             made.append(("document", texts, marked))

@@ -18,6 +18,7 @@ from kk99.errors import InputError, InvariantError
 from kk99.machine import Machine
 from kk99.schema import EventKind, Flag
 from replay import columns, ledger, run
+from replay.cycles import date_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -72,6 +73,17 @@ class Balance:
     held_units: int
 
 
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """What trades that settle later left owed to the account at the end, and whether it failed to settle."""
+
+    asset: str
+    scale: int
+    value_date: str
+    amount_units: int
+    has_failed: bool
+
+
 @dataclass(slots=True)
 class Statement:
     """An account's statement over the commands from `from_seq` to `to_seq`, both included."""
@@ -82,6 +94,7 @@ class Statement:
     to_seq: int
     balances: list[Balance] = field(default_factory=list)
     movements: list[Movement] = field(default_factory=list)
+    owed: list[Owed] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +175,11 @@ def trade(reader: Reader, trade_id: int, progress: Callable[[int], None]) -> Tra
     for step in _replay(reader, progress):
         names.observe(step.events)
         rows = step.events.rows
-        for row in rows[np.isin(rows["kind"], ledger.TRADE_KINDS) & (rows["trade_id"] == trade_id)]:
+        is_mine = np.isin(rows["kind"], ledger.TRADE_KINDS) & (rows["trade_id"] == trade_id)
+        for row in rows[is_mine | (rows["kind"] == EventKind.OBLIGATION_SETTLED)]:
+            if row["kind"] == EventKind.OBLIGATION_SETTLED:
+                postings.of(row)  # from where a bust then takes it
+                continue
             made.append(columns.described(row, step.events.tail))
             posted += [
                 (names.accounts[one.account_id], names.asset_name(one.asset_id), one.amount_units, one.text)
@@ -201,7 +218,9 @@ def statement(
         progress(machine.seq)
     account_id = names.account_id(account)
     made = Statement(account_id, names.accounts[account_id], from_seq, machine.seq, movements=movements)
-    made.balances = _closing(machine, account_id, opening, balances, names)
+    image = machine.image().rows
+    made.balances = _closing(image, account_id, opening, balances, names)
+    made.owed = _owed(image, account_id, postings, names)
     return made
 
 
@@ -237,11 +256,10 @@ def _movements(
 
 
 def _closing(
-    machine: Machine, account_id: int, opening: Counter[int], balances: Counter[int], names: ledger.Names
+    image: batch.Rows, account_id: int, opening: Counter[int], balances: Counter[int], names: ledger.Names
 ) -> list[Balance]:
     """Return the balances at the end, having checked that the movements lead to those of the replayed state."""
-    rows = machine.image().rows
-    rows = rows[(rows["kind"] == EventKind.BALANCE_IMAGE) & (rows["account_id"] == account_id)]
+    rows = image[(image["kind"] == EventKind.BALANCE_IMAGE) & (image["account_id"] == account_id)]
     held = {int(row["asset_id"]): (int(row["amount_units"]), int(row["notional_units"])) for row in rows}
     made: list[Balance] = []
     for asset_id in sorted({*held, *balances}):
@@ -254,3 +272,16 @@ def _closing(
         name, scale = names.asset_name(asset_id), names.scale(asset_id)
         made.append(Balance(name, scale, opening[asset_id], balances[asset_id], available, hold))
     return made
+
+
+def _owed(image: batch.Rows, account_id: int, postings: ledger.Postings, names: ledger.Names) -> list[Owed]:
+    """Return what is owed to the account at the end, having checked that its trades leave so much owed."""
+    rows = image[(image["kind"] == EventKind.OBLIGATION_IMAGE) & (image["account_id"] == account_id)]
+    found = {(int(row["asset_id"]), int(row["order_id"])): row for row in rows}
+    amounts = {key: int(row["amount_units"]) for key, row in found.items()}
+    if amounts != {owed[1:]: amount for owed, amount in postings.owed.items() if owed[0] == account_id}:
+        raise InvariantError(f"account {account_id}: what is owed to it is not what its trades left owed")
+    return [
+        Owed(names.asset_name(asset), names.scale(asset), date_text(date), amounts[asset, date], bool(row["state"]))
+        for (asset, date), row in sorted(found.items())
+    ]

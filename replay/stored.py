@@ -17,7 +17,7 @@ import numpy as np
 from journal import pages, storage
 from journal.event_store import READ_BYTES
 from journal.lock import is_live
-from kk99 import batch, schema
+from kk99 import batch, kinds, schema
 from kk99.errors import JournalError
 from replay import columns, documents
 
@@ -128,12 +128,12 @@ class StoredEvents:
         seq, index = self.first
         early = (rows["cause_seq"] < seq) | ((rows["cause_seq"] == seq) & (rows["index"] < index))
         passed = int(np.count_nonzero(early))
-        return rows[passed:], texts[int(np.count_nonzero(documents.has_document(rows[:passed]))) :]
+        return rows[passed:], texts[int(np.count_nonzero(kinds.has_document(rows[:passed]))) :]
 
     def _compare(self, rows: batch.Rows, texts: list[bytes]) -> None:
         """Compare as many rows as given, and their documents, the first of `texts`."""
         stored = self._rows[: len(rows)]
-        marked = np.flatnonzero(documents.has_document(rows))
+        marked = np.flatnonzero(kinds.has_document(rows))
         texts = texts[: len(marked)]
         if rows.tobytes() == stored.tobytes() and texts == self._documents[: len(marked)]:
             return
@@ -148,7 +148,7 @@ class StoredEvents:
 
     @staticmethod
     def _described(rows: batch.Rows, at: int, texts: list[bytes]) -> dict[str, Any]:
-        before = int(np.count_nonzero(documents.has_document(rows[:at])))
+        before = int(np.count_nonzero(kinds.has_document(rows[:at])))
         return columns.described(rows[at], texts[before] if before < len(texts) else b"")
 
     def _take(self, count: int) -> int:
@@ -158,7 +158,7 @@ class StoredEvents:
         return self._drop(count)
 
     def _drop(self, count: int) -> int:
-        marked = int(np.count_nonzero(documents.has_document(self._rows[:count])))
+        marked = int(np.count_nonzero(kinds.has_document(self._rows[:count])))
         self._rows, self._documents = self._rows[count:], self._documents[marked:]
         return marked
 

@@ -6,19 +6,21 @@ model; it is right after each command's last event (in its midst, an order that 
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgpack
 
-from kk99 import batch, schema
+from kk99 import kinds, schema
 from kk99.schema import EventKind, Flag, MarketState, OrderType, RejectCode, Side
 from tests.rebuilt_book import Instrument, Order, Place
+from tests.rebuilt_money import Money
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+    from kk99 import batch
 
 Event = dict[str, Any]
 Document = dict[str, Any]
@@ -45,10 +47,11 @@ class Session:
     last: int = 0
 
 
-class Rebuilt:
+class Rebuilt(Money):
     """A venue as its events tell; empty at first."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.assets: dict[int, Document] = {}
         self.schedules: dict[str, Document] = {}
         self.trading_schedules: dict[str, Document] = {}
@@ -57,10 +60,6 @@ class Rebuilt:
         self.account_states: dict[int, int] = {}
         self.sessions: dict[int, Session] = {}
         self.orders: dict[int, Order] = {}
-        self.available: defaultdict[tuple[int, int], int] = defaultdict(int)
-        self.held: defaultdict[tuple[int, int], int] = defaultdict(int)
-        self.deposited: defaultdict[int, int] = defaultdict(int)
-        self.withdrawn: defaultdict[int, int] = defaultdict(int)
         self.trades: dict[int, Event] = {}
         self.last: tuple[int, int] = (0, 0)
         self.algos: dict[int, Document] = {}
@@ -82,17 +81,11 @@ class Rebuilt:
             if cause != self.last[0]:
                 self.aggressors.clear()
             self.last = cause, index
-            if EventKind.ASSET_DEFINED <= event["kind"] <= EventKind.ALGO_SCHEDULED:
+            if event["kind"] in kinds.DOCUMENT_EVENTS:
                 offset, size = event["document_offset"], event["document_size"]
                 self._document(event, msgpack.unpackb(bytes(tail[offset : offset + size])))
             else:
                 self._plain(event)
-
-    def balances(self) -> dict[tuple[int, int], tuple[int, int]]:
-        """(available, held) of each (account, asset) that has either."""
-        keys = sorted(self.available.keys() | self.held.keys())
-        both = {key: (self.available[key], self.held[key]) for key in keys}
-        return {key: pair for key, pair in both.items() if pair != (0, 0)}
 
     def book(self, instrument_id: int) -> dict[int, list[tuple[int, list[tuple[int, int]]]]]:
         """For each side, best price first: (price, [(order id, leaves) in time order])."""
@@ -112,10 +105,10 @@ class Rebuilt:
             case EventKind.TRADE:
                 self._trade(event)
             case EventKind.DEPOSITED:
-                self._transfer(event, event["amount_units"])
+                self.transfer(event, event["amount_units"])
                 self.deposited[event["asset_id"]] += event["amount_units"] + event["fee_units"]
             case EventKind.WITHDRAWN:
-                self._transfer(event, -event["amount_units"] - event["fee_units"])
+                self.transfer(event, -event["amount_units"] - event["fee_units"])
                 self.withdrawn[event["asset_id"]] += event["amount_units"]
             case EventKind.SESSION_OPENED:
                 self.sessions[event["session_id"]] = Session(event["session_epoch"])
@@ -124,6 +117,8 @@ class Rebuilt:
                 self.instruments[event["instrument_id"]].index_price_ticks = event["price_ticks"]
             case EventKind.MARKET_STATE_CHANGED:
                 self.instruments[event["instrument_id"]].enter_state(event)
+            case EventKind.OBLIGATION_SETTLED | EventKind.OBLIGATION_FAILED:
+                self.of_obligation(event)
             case kind:
                 self._of_order(kind, event)
         self._number(event)
@@ -300,6 +295,7 @@ class Rebuilt:
         self.trades[event["trade_id"]] = trade
         instrument = self.instruments[event["instrument_id"]]
         trade["tick_lot_units"] = instrument.tick_lot_units
+        trade["value_date"] = self.value_date(event, instrument)
         instrument.reference_price_ticks = instrument.last_price_ticks = event["price_ticks"]
         notional = event["price_ticks"] * event["qty_lots"] * instrument.tick_lot_units
         for prefix in ("", "contra_"):
@@ -313,27 +309,7 @@ class Rebuilt:
             self._show_less(order, event["qty_lots"], comes_in=not prefix)
             if order.leaves_lots == 0:
                 self._end(order)
-        self._post(trade, 1)
-
-    def _post(self, trade: Event, sign: int) -> None:
-        """Post a trade's money, or (sign -1) post it back."""
-        instrument = self.instruments[trade["instrument_id"]]
-        notional = trade["price_ticks"] * trade["qty_lots"] * trade["tick_lot_units"]
-        base_units = trade["qty_lots"] * instrument.document["lot_units"]
-        for prefix, is_buyer in (("", trade["side"] == Side.BUY), ("contra_", trade["side"] == Side.SELL)):
-            account, way = trade[prefix + "account_id"], sign if is_buyer else -sign
-            self.available[account, instrument.base] += way * base_units
-            self.available[account, instrument.quote] -= way * notional + sign * trade[prefix + "fee_units"]
-        collected = trade["fee_units"] + trade["contra_fee_units"]
-        self.available[schema.BURNED_ACCOUNT, instrument.quote] += sign * trade["burned_units"]
-        self.available[schema.FEES_ACCOUNT, instrument.quote] += sign * (collected - trade["burned_units"])
-
-    def _transfer(self, event: Event, amount: int) -> None:
-        """A deposit or withdrawal: the account's amount, and the fee to where it goes."""
-        asset, burned = event["asset_id"], event["contra_fee_units"]
-        self.available[event["account_id"], asset] += amount
-        self.available[schema.BURNED_ACCOUNT, asset] += burned
-        self.available[schema.FEES_ACCOUNT, asset] += event["fee_units"] - burned
+        self.post(trade, instrument, 1, is_new=True)
 
     # Events with a document -------------------------------------------------------------------------------------------
 
@@ -358,6 +334,10 @@ class Rebuilt:
                 self.sessions[event["order_id"]] = Session()
             case EventKind.TRADING_SCHEDULE_DEFINED:
                 self.trading_schedules[document["name"]] = document
+            case EventKind.SETTLEMENT_CALENDAR_DEFINED:
+                self.calendars[document["name"]] = document
+            case EventKind.PENALTY_PAID:
+                self.of_obligation(event)
             case EventKind.ALGO_SCHEDULED:
                 start_ns = document["start_time_ns"] or event["time_ns"] or 1
                 self.algos[event["order_id"]] = document | {"start_time_ns": start_ns}
@@ -386,9 +366,10 @@ class Rebuilt:
         if is_busted:
             assert new == old, "a bust repeats the trade"
             new["qty_lots"] = 0
-        self._post(old, -1)
+        instrument = self.instruments[event["instrument_id"]]
+        self.post(old, instrument, -1)
         if not is_busted:
-            self._post(new, 1)
+            self.post(new, instrument, 1)
         units = old["tick_lot_units"]
         for order_id in (old["order_id"], old["contra_order_id"]):
             if order_id in self.orders:

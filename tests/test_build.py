@@ -166,6 +166,21 @@ BUILT = [
     (build.mass_cancel(16), "MASS_CANCEL", {"account_id": 16}),
     (build.mass_cancel(16, 2, Side.SELL), "MASS_CANCEL", {"account_id": 16, "instrument_id": 2, "side": 2}),
     (build.deposit(16, 1, 500), "DEPOSIT", {"account_id": 16, "asset_id": 1, "amount_units": 500}),
+    (
+        build.settle(16, 1, 20_000, 500),
+        "SETTLE",
+        {"account_id": 16, "asset_id": 1, "target_lo": 20_000, "amount_units": 500, "state": 1},
+    ),
+    (
+        build.settle(16, 1, 20_000, 0, failed=True, why=7),
+        "SETTLE",
+        {"account_id": 16, "asset_id": 1, "target_lo": 20_000, "state": 2, "price_ticks": 7},
+    ),
+    (
+        build.settlement_penalty(16, 1, 20_000, 5, **WHO),
+        "SETTLEMENT_PENALTY",
+        {"account_id": 16, "asset_id": 1, "target_lo": 20_000, "amount_units": 5},
+    ),
     (build.withdraw(16, 1, 500), "WITHDRAW", {"account_id": 16, "asset_id": 1, "amount_units": 500}),
     (build.instrument_state(2, 1, **WHO), "INSTRUMENT_STATE", {"instrument_id": 2, "state": 1}),
     (build.account_state(16, 2, **WHO), "ACCOUNT_STATE", {"account_id": 16, "state": 2}),
@@ -178,13 +193,14 @@ TIER = {"maker_ppm": -1, "taker_ppm": 2}
 DAY = {"at_s": 28_800, "days": 31, "phase": "OPEN"}, {"at_s": 61_200, "days": 31, "phase": "CLOSED"}
 DEFINITIONS = [
     (build.trading_schedule("days", DAY, **WHO), "TRADING_SCHEDULE_DEFINE"),
+    (build.settlement_calendar("week", range(5), **WHO), "SETTLEMENT_CALENDAR_DEFINE"),
     (build.fee_schedule("fees", [TIER], 3, **WHO), "FEE_SCHEDULE_DEFINE"),
     (build.asset("KAU", 8, "fees", **WHO), "ASSET_DEFINE"),
     (build.asset("USD", 4, **WHO), "ASSET_DEFINE"),
     (
         build.instrument(
             "KAU/USD", "KAU", "USD", tick_units=100, lot_units=10**6, max_price_ticks=9, max_qty_lots=9, collar_ppm=5,
-            reference_price_ticks=7, trading_schedule="days", **WHO,
+            reference_price_ticks=7, trading_schedule="days", settlement_days=2, settlement_calendar="week", **WHO,
         ),
         "INSTRUMENT_DEFINE",
     ),
@@ -251,6 +267,7 @@ def test_definitions_are_what_the_directory_takes():
     assert directory.asset("KAU").fee_schedule == "fees"
     assert directory.instrument("KAU/USD").collar_ppm == 5
     assert directory.instrument("KAU/USD").max_qty_lots == 8
+    assert directory.settlement_calendar(directory.instrument("KAU/USD").settlement_calendar).dates == (0, 1, 2, 3, 4)
     assert (directory.account("alice-1").group, directory.account("alice-2").tier) == ("desk", 5)
     assert directory.session(1).name == "fix-1"
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from kk99 import kinds, schema
+from kk99.core.image import DOCUMENT_EVENTS
 from kk99.schema import CommandKind, EventKind, OrderType
 
 ROWS = {
@@ -80,3 +81,14 @@ def test_an_order_type_chooses_among_names():
     assert kinds.present(rows, "take_profit_price_ticks").tolist() == [False, False, True, False]
     rows["display_qty_lots"] = 7  # a stop has none: it is shown all the same
     assert kinds.present(rows, "display_qty_lots").tolist() == [True, False, False, True]
+
+
+def test_the_kinds_with_documents_are_those_that_the_core_gives_one():
+    """What readers take for a document's place is what the core writes one to, and no other."""
+    assert set(kinds.DOCUMENT_EVENTS) == set(DOCUMENT_EVENTS)
+    rows = np.zeros(2, schema.EVENT)
+    rows["kind"] = EventKind.TRADE, EventKind.PENALTY_PAID
+    assert kinds.has_document(rows).tolist() == [False, True]
+    commands = np.zeros(2, schema.COMMAND)
+    commands["kind"] = CommandKind.SETTLE, CommandKind.SETTLEMENT_PENALTY
+    assert kinds.has_document(commands).tolist() == [False, True]

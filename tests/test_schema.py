@@ -131,7 +131,7 @@ def test_document_kinds_follow_all_others():
     """Whether a command carries a document is told by one comparison."""
     assert {kind.name for kind in schema.CommandKind if kind < schema.FIRST_DOCUMENT_KIND} == {
         "CONTINUE", "CLOCK", "SESSION_OPEN", "SESSION_LOST", "ORDER_NEW", "ORDER_REPLACE", "ORDER_CANCEL",
-        "MASS_CANCEL", "DEPOSIT", "WITHDRAW", "INDEX_PRICE", "MESSAGE_NOTED", "ORDER_SUSPEND",
+        "MASS_CANCEL", "DEPOSIT", "WITHDRAW", "INDEX_PRICE", "MESSAGE_NOTED", "ORDER_SUSPEND", "SETTLE",
     }  # fmt: skip
 
 

@@ -111,6 +111,8 @@ REJECTED: Final[dict[RejectCode, Answer]] = {
     _R.INSTRUMENT_UNKNOWN: Answer("Unknown symbol", 1, mass_cancel=1),
     _R.ASSET_UNKNOWN: Answer("Unknown asset", 99),
     _R.ORDER_UNKNOWN: Answer("Unknown order", 5, 1),
+    _R.OBLIGATION_UNKNOWN: Answer("Nothing is owed", 99),
+    _R.SETTLEMENT_NOT_DUE: Answer("Not due yet", 99),
     _R.SIDE_INVALID: Answer("Side is not the order's", 11),
     _R.REPLACE_UNSUPPORTED: Answer("This order can only be canceled", 11, 2),
     _R.ORDER_TYPE_UNSUPPORTED: Answer("Order type not supported", 11, 2),

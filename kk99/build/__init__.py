@@ -30,6 +30,8 @@ from kk99.build.documents import (
     market_group,
     reference_price,
     session,
+    settlement_calendar,
+    settlement_penalty,
     trade_bust,
     trade_correct,
     trading_schedule,
@@ -59,6 +61,7 @@ from kk99.build.plain import (
     mass_cancel,
     session_lost,
     session_open,
+    settle,
     withdraw,
 )
 from kk99.build.rows import Ints, batch_of, client_id_hash, cold_row, for_session, new_rows, rows_of, stamp
@@ -113,6 +116,9 @@ __all__ = [
     "session",
     "session_lost",
     "session_open",
+    "settle",
+    "settlement_calendar",
+    "settlement_penalty",
     "stamp",
     "stop",
     "stop_limit",

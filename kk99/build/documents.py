@@ -30,6 +30,8 @@ class Limits(TypedDict, total=False):
 
     fee_schedule: str
     trading_schedule: str
+    settlement_days: int
+    settlement_calendar: str
     tick_step: int
     lot_step: int
     min_qty_lots: int
@@ -159,6 +161,11 @@ def trading_schedule(name: str, phases: Sequence[Phase], **operator: Unpack[Oper
     return document(CommandKind.TRADING_SCHEDULE_DEFINE, {"name": name, "phases": list(phases)} | operator)
 
 
+def settlement_calendar(name: str, dates: Sequence[int], **operator: Unpack[Operator]) -> Commands:
+    """Define a settlement calendar by its business dates (days since 1970, rising), or give a known one others."""
+    return document(CommandKind.SETTLEMENT_CALENDAR_DEFINE, {"name": name, "dates": list(dates)} | operator)
+
+
 def breaker(name: str, **thresholds: Unpack[Thresholds]) -> Commands:
     """Define the circuit breaker of an instrument; what is left out has the default of the reference page."""
     return document(CommandKind.BREAKER_DEFINE, {"name": name, **thresholds})
@@ -242,3 +249,17 @@ def trade_bust(trade_id: int, **operator: Unpack[Operator]) -> Commands:
 def trade_correct(trade_id: int, price_ticks: int, qty_lots: int, **operator: Unpack[Operator]) -> Commands:
     """Give a trade another price or a smaller quantity."""
     return document(CommandKind.TRADE_CORRECT, operator, target_lo=trade_id, price_ticks=price_ticks, qty_lots=qty_lots)
+
+
+def settlement_penalty(
+    account_id: int, asset_id: int, value_date: int, amount_units: int, **operator: Unpack[Operator]
+) -> Commands:
+    """Pay an account, out of the venue's fees, for an obligation that failed to settle."""
+    return document(
+        CommandKind.SETTLEMENT_PENALTY,
+        operator,
+        account_id=account_id,
+        asset_id=asset_id,
+        target_lo=value_date,
+        amount_units=amount_units,
+    )

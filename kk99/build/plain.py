@@ -27,6 +27,21 @@ def withdraw(account_id: Ints, asset_id: Ints, amount_units: Ints) -> Commands:
     return plain(CommandKind.WITHDRAW, account_id=account_id, asset_id=asset_id, amount_units=amount_units)
 
 
+def settle(
+    account_id: Ints, asset_id: Ints, value_date: Ints, amount_units: Ints, *, failed: bool = False, why: Ints = 0
+) -> Commands:
+    """Say that all of what is owed to an account for a value date is settled, or has failed to and why (a number)."""
+    return plain(
+        CommandKind.SETTLE,
+        account_id=account_id,
+        asset_id=asset_id,
+        target_lo=value_date,
+        amount_units=amount_units,
+        state=2 if failed else 1,
+        price_ticks=why,
+    )
+
+
 def session_open(session_id: Ints, session_epoch: Ints) -> Commands:
     """Open a session's next epoch; `for_session` from client sequence 0 may begin with it."""
     return plain(CommandKind.SESSION_OPEN, session_id=session_id, session_epoch=session_epoch)

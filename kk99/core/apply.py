@@ -20,10 +20,12 @@ from kk99.core import (
     matching,
     money,
     notes,
+    obligations,
     operate,
     orders,
     output,
     releasing,
+    settlement,
     triggers,
     work,
 )
@@ -56,12 +58,14 @@ K_INDEX_PRICE = K.INDEX_PRICE.value
 K_MESSAGE_NOTED = K.MESSAGE_NOTED.value
 K_ORDER_SUSPEND = K.ORDER_SUSPEND.value
 K_FIRST_DOCUMENT = schema.FIRST_DOCUMENT_KIND.value
+K_SETTLE = K.SETTLE.value
 K_LAST = max(K).value
 K_INSTRUMENT_STATE = K.INSTRUMENT_STATE.value
 K_ACCOUNT_STATE = K.ACCOUNT_STATE.value
 K_REFERENCE_PRICE = K.REFERENCE_PRICE.value
 K_TRADE_BUST = K.TRADE_BUST.value
 K_ALGO_ORDER = K.ALGO_ORDER.value
+K_SETTLEMENT_PENALTY = K.SETTLEMENT_PENALTY.value
 WINDOW_MASK = schema.SESSION_WINDOW - 1
 SELL = schema.Side.SELL.value
 ACCOUNT_MASK = schema.ACCOUNTS_MAX - 1
@@ -250,6 +254,8 @@ def _dispatch(m: Any, c: Any, at: int, kind: int) -> None:
         notes.message_noted(m, c, at)
     elif kind == K_ORDER_SUSPEND:
         releasing.suspend(m, c, at)
+    elif kind == K_SETTLE:
+        settlement.settle(m, c, at)
     elif kind == K_SESSION_OPEN:
         output.simple(m, E_SESSION_OPENED, 0, 0, 0, 0, 0)
     elif low(load(c, at + C_SESSION)) != 0:
@@ -329,6 +335,8 @@ def resolve(m: Any, c: Any, row: int, code: int) -> int:
             code = operate.reference_price(m, c, at)
         elif kind == K_ALGO_ORDER:
             code = releasing.enter(m, c, at)
+        elif kind == K_SETTLEMENT_PENALTY:
+            code = settlement.penalty(m, c, at)
         else:
             code = operate.trade_change(m, c, at, 1 if kind == K_TRADE_BUST else 0)
     if code != 0:
@@ -361,6 +369,9 @@ def rebuild(m: Any, c: Any) -> int:
     ended = load(m, lay.HEADER + lay.H_CLOSED)
     for position in range(max(0, ended - schema.CLIENT_ID_WINDOW), ended):
         index.readd_closed(m, position, ended)
+    for slot in range(1, load(m, lay.HEADER + lay.H_OBLIGATION_TOP) + 1):
+        if load(m, lay.obligation(slot) + lay.OB_OWNER) > 0:
+            obligations.chain(m, slot)
     for extra in range(1, load(m, lay.HEADER + lay.H_EXTRA_TOP) + 1):
         owner = load(m, lay.extra(extra) + lay.X_ORDER)
         if owner > 0:
@@ -402,27 +413,6 @@ def _requeue(m: Any, slot: int, book_at: int, side: int, price: int) -> None:
     first = slot if high(links) == 0 else low(queue)
     last = slot if low(links) == 0 else high(queue)
     store(m, level_at + lay.V_QUEUE, pair(first, last))
-
-
-@compiled
-def sum_balances(m: Any, c: Any, asset_id: int) -> int:
-    """Return the sum of all balances of an asset, available and held, by adding up the whole table."""
-    total = 0
-    for slot in range(1, load(m, lay.HEADER + lay.H_BALANCES) + 1):
-        at = lay.balance(slot)
-        if high(load(m, at + lay.B_OWNER)) == asset_id:
-            total += load(m, at + lay.B_AVAILABLE) + load(m, at + lay.B_HELD)
-    return total
-
-
-@compiled
-def broken_asset(m: Any, c: Any) -> int:
-    """Return the first asset whose running total is not its deposits less its withdrawals, or 0."""
-    for asset_id in range(1, load(m, lay.HEADER + lay.H_ASSETS) + 1):
-        at = lay.asset(asset_id)
-        if load(m, at + lay.A_TOTAL) != load(m, at + lay.A_DEPOSITS) - load(m, at + lay.A_WITHDRAWALS):
-            return asset_id
-    return 0
 
 
 @compiled

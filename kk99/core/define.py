@@ -34,7 +34,8 @@ def asset(state: State, number: int, schedule_number: int) -> None:
     at = lay.ASSETS + number * lay.ASSET_WORDS
     fees = apply.define_balance(state.handle, state.handle, schema.FEES_ACCOUNT, number)
     burned = apply.define_balance(state.handle, state.handle, schema.BURNED_ACCOUNT, number)
-    state.words[at : at + 6] = (0, 0, 0, schedule_number, fees, burned)
+    clearing = apply.define_balance(state.handle, state.handle, schema.CLEARING_ACCOUNT, number)
+    state.words[at : at + 7] = (0, 0, 0, schedule_number, fees, burned, clearing)
     _count(state, lay.H_ASSETS, number)
 
 
@@ -83,10 +84,24 @@ def limits(state: State, number: int, limit: Any, reference_price_ticks: int | N
         limit.collar_ppm,
     )
     state.words[at + lay.I_SCHEDULE] = limit.schedule_number
+    days = limit.settlement_days
+    state.words[at + lay.I_SETTLEMENT] = _pair(days, limit.calendar_number) if days else 0
+    state.words[at + lay.I_TRADE_DATE] = 0
     phases.give_schedule(state.handle, state.handle, number, limit.trading_number)
     if reference_price_ticks is not None:
         state.words[at + lay.I_REFERENCE] = reference_price_ticks
     apply.refresh_collar(state.handle, state.handle, number)
+
+
+def calendar(state: State, number: int, dates: Sequence[int]) -> None:
+    """Write a settlement calendar; instruments find their value dates anew."""
+    at = lay.CALENDARS + number * lay.CALENDAR_WORDS
+    state.words[at : at + lay.CALENDAR_WORDS] = 0
+    state.words[at] = len(dates)
+    state.words[at + 1 : at + 1 + len(dates)] = dates
+    _count(state, lay.H_CALENDARS, number)
+    instruments = state.records(lay.INSTRUMENTS, state.header(lay.H_INSTRUMENTS) + 1, lay.INSTRUMENT_WORDS)
+    instruments[instruments[:, lay.I_SETTLEMENT] >> 32 == number, lay.I_TRADE_DATE] = 0
 
 
 def breaker(state: State, one: Any, instrument_id: int, other_id: int, group_number: int) -> None:

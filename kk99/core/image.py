@@ -50,6 +50,8 @@ DOCUMENT_EVENTS: Final = (
     EventKind.REFERENCE_PRICE_CHANGED,
     EventKind.TRADE_BUSTED,
     EventKind.TRADE_CORRECTED,
+    EventKind.SETTLEMENT_CALENDAR_DEFINED,
+    EventKind.PENALTY_PAID,
     EventKind.ALGO_SCHEDULED,
 )
 """Kinds whose rows point to a document in the tail (in an image, the states' rows have none)."""
@@ -62,6 +64,7 @@ _NUMBERED: Final = {
     EventKind.SESSION_DEFINED: "order_id",
     EventKind.TRADING_SCHEDULE_DEFINED: "order_id",
     EventKind.BREAKER_DEFINED: "order_id",
+    EventKind.SETTLEMENT_CALENDAR_DEFINED: "order_id",
     EventKind.MARKET_GROUP_DEFINED: "order_id",
     EventKind.IDENTITY_DEFINED: "order_id",
 }
@@ -175,7 +178,17 @@ def _money(state: State) -> Rows:
     balances = _rows(len(records), EventKind.BALANCE_IMAGE)
     balances["account_id"], balances["asset_id"] = _low(records[:, lay.B_OWNER]), records[:, lay.B_OWNER] >> 32
     balances["amount_units"], balances["notional_units"] = records[:, lay.B_AVAILABLE], records[:, lay.B_HELD]
-    return np.concatenate([totals, balances], dtype=schema.EVENT)
+    return np.concatenate([totals, balances, _obligations(state)], dtype=schema.EVENT)
+
+
+def _obligations(state: State) -> Rows:
+    records = state.records(lay.OBLIGATIONS, state.header(lay.H_OBLIGATION_TOP) + 1, lay.OBLIGATION_WORDS)
+    records = records[records[:, lay.OB_OWNER] > 0]
+    rows = _rows(len(records), EventKind.OBLIGATION_IMAGE)
+    rows["account_id"], rows["asset_id"] = _low(records[:, lay.OB_OWNER]), records[:, lay.OB_OWNER] >> 32
+    rows["order_id"], rows["amount_units"] = records[:, lay.OB_DATE], records[:, lay.OB_UNITS]
+    rows["state"] = records[:, lay.OB_STATE]
+    return rows
 
 
 # Orders ---------------------------------------------------------------------------------------------------------------

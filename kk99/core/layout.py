@@ -75,7 +75,7 @@ SCHEDULE_WORDS: Final = 40
 SCHEDULES: Final = _line(ASSETS + schema.ASSETS_MAX * ASSET_WORDS)
 
 # Instruments (primary) ------------------------------------------------------------------------------------------------
-INSTRUMENT_WORDS: Final = 96
+INSTRUMENT_WORDS: Final = 112
 INSTRUMENTS: Final = _line(SCHEDULES + schema.SCHEDULES_MAX * SCHEDULE_WORDS)
 
 TRIGGER_BOOKS: Final = 8  # LAST, BID, ASK, INDEX: down, then up
@@ -143,10 +143,16 @@ ALGOS: Final = _line(GROUPS + schema.MARKET_GROUPS_MAX * GROUP_WORDS)
 SLICES_WORDS: Final = 2 * schema.SLICES_MAX
 SLICES: Final = _line(ALGOS + (schema.ALGOS_MAX + 1) * ALGO_WORDS)
 
+# Obligations (primary), and settlement calendars (primary): a count of dates, then the dates --------------------------
+OBLIGATION_WORDS: Final = 8
+OBLIGATIONS: Final = _line(SLICES + (schema.ALGOS_MAX + 1) * SLICES_WORDS)
+CALENDAR_WORDS: Final = schema.CALENDAR_DATES_MAX + 16
+CALENDARS: Final = _line(OBLIGATIONS + schema.OBLIGATIONS_MAX * OBLIGATION_WORDS)
+
 # Books (derived): two a instrument, bids at even, asks at odd ---------------------------------------------------------
 LEAVES_KNOWN: Final = 32
 BOOK_WORDS: Final = 8 + LEAVES_KNOWN
-BOOKS: Final = _line(SLICES + (schema.ALGOS_MAX + 1) * SLICES_WORDS)
+BOOKS: Final = _line(CALENDARS + schema.CALENDARS_MAX * CALENDAR_WORDS)
 
 # Trigger books (derived): of each instrument TRIGGER_BOOKS and the entering queue -------------------------------------
 TRIGGERS: Final = _line(BOOKS + 2 * schema.INSTRUMENTS_MAX * BOOK_WORDS)
@@ -165,7 +171,8 @@ NODES_MAX: Final = NODE_DEPTH_MAX * (schema.LEVELS_MAX + 2)
 ORDER_HEADS: Final = _line(NODES + NODES_MAX * NODE_WORDS)
 BALANCE_HEADS: Final = ORDER_HEADS + 8 * schema.ORDERS_MAX
 CLOSED_BUCKETS_COUNT: Final = schema.CLIENT_ID_WINDOW // 2
-CLOSED_BUCKETS: Final = _line(BALANCE_HEADS + 2 * schema.BALANCES_MAX)
+OBLIGATION_HEADS: Final = _line(BALANCE_HEADS + 2 * schema.BALANCES_MAX)
+CLOSED_BUCKETS: Final = _line(OBLIGATION_HEADS + schema.OBLIGATIONS_MAX)
 CLOSED_HASH_SHIFT: Final = 32
 CLOSED_POSITION_MASK: Final = (1 << CLOSED_HASH_SHIFT) - 1
 
@@ -332,6 +339,22 @@ def slices(number: int) -> int:
     if CHECKED:
         assert 0 < number <= schema.ALGOS_MAX
     return SLICES + number * SLICES_WORDS
+
+
+@inlined
+def obligation(slot: int) -> int:
+    """Return the place of an obligation's record."""
+    if CHECKED:
+        assert 0 < slot < schema.OBLIGATIONS_MAX
+    return OBLIGATIONS + slot * OBLIGATION_WORDS
+
+
+@inlined
+def calendar(number: int) -> int:
+    """Return the place of a settlement calendar's record."""
+    if CHECKED:
+        assert 0 < number < schema.CALENDARS_MAX
+    return CALENDARS + number * CALENDAR_WORDS
 
 
 @inlined

@@ -31,8 +31,10 @@ E_REFRESHED = schema.EventKind.ORDER_REFRESHED.value
 E_RESIZED = schema.EventKind.ORDER_RESIZED.value
 E_EXITS_REFUSED = schema.EventKind.EXITS_REFUSED.value
 ORDERS_BOUND = schema.ORDERS_MAX - 1  # slot 0 is none
-BALANCES_BOUND = schema.BALANCES_MAX - 8 * schema.FILLS_PER_COMMAND_MAX - 2 * schema.ASSETS_MAX
+# Room for what fills open, and for the balances of FEES, BURNED and CLEARING in every asset to come.
+BALANCES_BOUND = schema.BALANCES_MAX - 8 * schema.FILLS_PER_COMMAND_MAX - 3 * schema.ASSETS_MAX
 LEVELS_BOUND = schema.LEVELS_MAX
+OBLIGATIONS_BOUND = schema.OBLIGATIONS_MAX - 8 * schema.FILLS_PER_COMMAND_MAX
 
 
 @inlined
@@ -42,6 +44,7 @@ def full(m: Any, count: int) -> bool:
         load(m, lay.HEADER + lay.H_ORDERS) + count > ORDERS_BOUND
         or load(m, lay.S_LEVELS) + count > LEVELS_BOUND
         or load(m, lay.HEADER + lay.H_BALANCES) >= BALANCES_BOUND
+        or load(m, lay.HEADER + lay.H_OBLIGATIONS) >= OBLIGATIONS_BOUND
     )
 
 

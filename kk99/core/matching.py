@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kk99 import schema
-from kk99.core import ending, extras, ladder, ledger, linked, orders, output
+from kk99.core import ending, extras, ladder, ledger, linked, obligations, orders, output
 from kk99.core import layout as lay
 from kk99.core.copying import touch
 from kk99.core.memory import add, far, high, inlined, kernel, load, low, pair, store
@@ -83,22 +83,26 @@ def _pay(m: Any, order_at: int, instrument_at: int, price: int, qty: int, cost: 
 
 @inlined
 def _settle(
-    m: Any, instrument_at: int, buyer_at: int, seller_at: int, buy_price: int, qty: int, cost: int, net: int
+    m: Any, instrument_at: int, buyer_at: int, seller_at: int, buy_price: int, qty: int, cost: int, net: int, date: int
 ) -> None:
-    """Move base and quote between buyer and seller: the buyer pays `cost`, the seller gets `net`."""
+    """Move base and quote between buyer and seller: the buyer pays `cost`, the seller gets `net`; on a date, 0: now."""
     base = load(m, instrument_at + lay.I_BASE)
     quote = load(m, instrument_at + lay.I_QUOTE)
     base_units = qty * load(m, instrument_at + lay.I_LOT_UNITS)
     _pay(m, buyer_at, instrument_at, buy_price, qty, cost)
     add(m, lay.balance(low(load(m, seller_at + lay.O_BALANCES))) + lay.B_HELD, -base_units)
     add(m, lay.asset(base) + lay.A_TOTAL, -base_units)
-    ledger.post(m, ledger.receiving_balance(m, buyer_at, base), base, base_units)
-    ledger.post(m, ledger.receiving_balance(m, seller_at, quote), quote, net)
+    if date != 0:
+        obligations.owe(m, low(load(m, seller_at + lay.O_OWNER)), quote, date, net)
+        obligations.owe(m, low(load(m, buyer_at + lay.O_OWNER)), base, date, base_units)
+    else:
+        ledger.post(m, ledger.receiving_balance(m, buyer_at, base), base, base_units)
+        ledger.post(m, ledger.receiving_balance(m, seller_at, quote), quote, net)
 
 
 @inlined
 def _record(
-    m: Any, trade_id: int, taker_at: int, maker_at: int, side: int, price: int, qty: int, burn_ppm: int
+    m: Any, trade_id: int, taker_at: int, maker_at: int, side: int, price: int, qty: int, burn_ppm: int, date: int
 ) -> None:
     """Keep a trade for a bust or a correction."""
     at = lay.trade(trade_id)
@@ -113,6 +117,7 @@ def _record(
     store(m, at + lay.T_RATES, pair(high(load(m, taker_at + lay.O_RATES)), low(load(m, maker_at + lay.O_RATES))))
     store(m, at + lay.T_BURN_PPM, burn_ppm)
     store(m, at + lay.T_BUSTED, 0)
+    store(m, at + lay.T_VALUE_DATE, date)
 
 
 @kernel
@@ -135,10 +140,15 @@ def fill(
     taker_fee = ledger.fee(notional, high(load(m, taker_at + lay.O_RATES)))
     maker_fee = ledger.maker_fee_of(notional, low(load(m, maker_at + lay.O_RATES)), taker_fee)
     burned = ledger.fee(taker_fee + maker_fee, burn_ppm)
+    date = 0
+    if load(m, instrument_at + lay.I_SETTLEMENT) != 0:
+        date = obligations.value_date(m, instrument_at)
     if side == BUY:
-        _settle(m, instrument_at, taker_at, maker_at, taker_hold_price, qty, notional + taker_fee, notional - maker_fee)
+        cost = notional + taker_fee
+        _settle(m, instrument_at, taker_at, maker_at, taker_hold_price, qty, cost, notional - maker_fee, date)
     else:
-        _settle(m, instrument_at, maker_at, taker_at, maker_hold_price, qty, notional + maker_fee, notional - taker_fee)
+        cost = notional + maker_fee
+        _settle(m, instrument_at, maker_at, taker_at, maker_hold_price, qty, cost, notional - taker_fee, date)
     ledger.collect(m, load(m, instrument_at + lay.I_QUOTE), taker_fee + maker_fee, burned)
     leaves = max(load(m, taker_at + lay.O_LEAVES) - qty, 0)
     store(m, taker_at + lay.O_LEAVES, leaves)
@@ -147,7 +157,7 @@ def fill(
     add(m, maker_at + lay.O_LEAVES, -qty)
     trade_id = load(m, lay.HEADER + lay.H_TRADES) + 1
     store(m, lay.HEADER + lay.H_TRADES, trade_id)
-    _record(m, trade_id, taker_at, maker_at, side, price, qty, burn_ppm)
+    _record(m, trade_id, taker_at, maker_at, side, price, qty, burn_ppm, date)
     owner = load(m, taker_at + lay.O_OWNER)
     maker_account = low(load(m, maker_at + lay.O_OWNER))
     at = output.begin(

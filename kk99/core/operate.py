@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kk99 import schema
-from kk99.core import breaker, entry, ledger, matching, orders, output, phases, work
+from kk99.core import breaker, entry, index, ledger, matching, obligations, orders, output, phases, work
 from kk99.core import layout as lay
 from kk99.core.copying import touch
 from kk99.core.memory import add, high, inlined, kernel, load, low, pair, store
@@ -95,9 +95,12 @@ def reference_price(m: Any, c: Any, at: int) -> int:
 
 @inlined
 def _balances(m: Any, instrument_at: int, account_id: int) -> int:
-    """Return the word with an account's base and quote (high) balance slots."""
-    base = ledger.open_balance(m, account_id, load(m, instrument_at + lay.I_BASE))
-    return pair(base, ledger.open_balance(m, account_id, load(m, instrument_at + lay.I_QUOTE)))
+    """Return the word with the slots of a trader's base and quote (high) balances.
+
+    One is 0 only where all of what it would hold is still owed: held funds opened the other, a payment this one.
+    """
+    base = index.find_balance(m, pair(account_id, load(m, instrument_at + lay.I_BASE)))
+    return pair(base, index.find_balance(m, pair(account_id, load(m, instrument_at + lay.I_QUOTE))))
 
 
 @inlined
@@ -105,11 +108,18 @@ def _short(m: Any, slots: int) -> bool:
     return ledger.available(m, low(slots)) < 0 or ledger.available(m, high(slots)) < 0
 
 
+@inlined
+def _receive(m: Any, date: int, account_id: int, balance_slot: int, asset_id: int, amount: int) -> None:
+    """Post what a side receives from a trade: to what it is owed for its value date, while that is open."""
+    if date == 0 or obligations.adjust(m, account_id, asset_id, date, amount) == 0:
+        ledger.post(m, balance_slot, asset_id, amount)
+
+
 @kernel
 def _repost(m: Any, trade_at: int, price: int, qty: int, sign: int) -> int:
     """Post (sign 1) or take back (-1) what a trade at a price and quantity posts.
 
-    Return whether a trader is short of it.
+    Return whether a trader, or the FEES account, is short of it.
     """
     instrument_at = lay.instrument(low(load(m, trade_at + lay.T_INSTRUMENT)))
     base = load(m, instrument_at + lay.I_BASE)
@@ -123,13 +133,20 @@ def _repost(m: Any, trade_at: int, price: int, qty: int, sign: int) -> int:
     accounts = load(m, trade_at + lay.T_ACCOUNTS)
     taker = _balances(m, instrument_at, low(accounts))
     maker = _balances(m, instrument_at, high(accounts))
-    direction = sign if high(load(m, trade_at + lay.T_INSTRUMENT)) == BUY else -sign
-    ledger.post(m, low(taker), base, direction * base_units)
-    ledger.post(m, high(taker), quote, -direction * notional - sign * taker_fee)
-    ledger.post(m, low(maker), base, -direction * base_units)
-    ledger.post(m, high(maker), quote, direction * notional - sign * maker_fee)
+    date = load(m, trade_at + lay.T_VALUE_DATE)
+    if high(load(m, trade_at + lay.T_INSTRUMENT)) == BUY:
+        _receive(m, date, low(accounts), low(taker), base, sign * base_units)
+        ledger.post(m, high(taker), quote, -sign * (notional + taker_fee))
+        ledger.post(m, low(maker), base, -sign * base_units)
+        _receive(m, date, high(accounts), high(maker), quote, sign * (notional - maker_fee))
+    else:
+        ledger.post(m, low(taker), base, -sign * base_units)
+        _receive(m, date, low(accounts), high(taker), quote, sign * (notional - taker_fee))
+        _receive(m, date, high(accounts), low(maker), base, sign * base_units)
+        ledger.post(m, high(maker), quote, -sign * (notional + maker_fee))
     ledger.collect(m, quote, sign * (taker_fee + maker_fee), sign * burned)
-    return 1 if _short(m, taker) or _short(m, maker) else 0
+    is_fees_short = ledger.available(m, load(m, lay.asset(quote) + lay.A_FEES_BALANCE)) < 0
+    return 1 if is_fees_short or _short(m, taker) or _short(m, maker) else 0
 
 
 @inlined

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kk99 import schema
-from kk99.core import apply, copying, index, jit_cache, phases, watching
+from kk99.core import apply, conservation, copying, index, jit_cache, phases, watching
 from kk99.core import layout as lay
 from kk99.core.memory import LANE
 from kk99.errors import InputError, InvariantError
@@ -63,6 +63,14 @@ TABLES: Final = (
     Table("market groups", lay.GROUPS, _counted(lay.H_MARKET_GROUPS, lay.GROUP_WORDS)),
     Table("algos", lay.ALGOS, _counted(lay.H_ALGO_TOP, lay.ALGO_WORDS)),
     Table("slices", lay.SLICES, _counted(lay.H_ALGO_TOP, lay.SLICES_WORDS)),
+    Table(
+        "obligations",
+        lay.OBLIGATIONS,
+        _counted(lay.H_OBLIGATION_TOP, lay.OBLIGATION_WORDS),
+        lay.OBLIGATION_WORDS,
+        (lay.OB_CHAIN,),
+    ),
+    Table("calendars", lay.CALENDARS, _counted(lay.H_CALENDARS, lay.CALENDAR_WORDS)),
     Table("closed", lay.CLOSED, _counted(lay.H_CLOSED, lay.CLOSED_WORDS, schema.CLIENT_ID_WINDOW)),
     Table("trades", lay.TRADES, _counted(lay.H_TRADES, lay.TRADE_WORDS, schema.TRADE_WINDOW)),
     Table("work", lay.WORK, _counted(lay.H_WORK_LAST, lay.WORK_WORDS, schema.WORK_QUEUE_MAX)),
@@ -220,8 +228,8 @@ ENTRIES: Final = (
     ("trading schedules", phases.give_schedule),
     ("circuit breakers", watching.define),
     ("loading", apply.rebuild),
-    ("conservation", apply.broken_asset),
-    ("full conservation", apply.sum_balances),
+    ("conservation", conservation.broken_asset),
+    ("full conservation", conservation.sum_balances),
     ("images", apply.walk_book),
     ("snapshots", copying.begin),
     ("copies", copying.advance),

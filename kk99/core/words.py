@@ -40,6 +40,10 @@ H_MARKET_GROUPS: Final = 28
 H_ALGO_TOP: Final = 29
 H_ALGO_FREE: Final = 30  # free records of scheduled orders, linked through Q_ORDER
 H_ALGOS: Final = 31  # live scheduled orders
+H_OBLIGATION_TOP: Final = 32
+H_OBLIGATION_FREE: Final = 33  # free obligations, linked through OB_OWNER, negated
+H_OBLIGATIONS: Final = 34  # open ones
+H_CALENDARS: Final = 35
 
 # Scratch (derived) ------------------------------------------------------------------------------------------------
 X_BUCKETS: Final = 0  # in use
@@ -53,6 +57,7 @@ A_TOTAL: Final = 2  # of all balances, kept by every posting
 A_SCHEDULE: Final = 3
 A_FEES_BALANCE: Final = 4
 A_BURNED_BALANCE: Final = 5
+A_CLEARING_BALANCE: Final = 6
 
 # Fee schedules (primary): a word for burn, then two a tier ------------------------------------------------------------
 F_BURN_PPM: Final = 0
@@ -104,6 +109,9 @@ I_INDEX: Final = 91
 I_BUSY: Final = 92  # 1: in the list of busy instruments
 I_BREAKER: Final = 93  # its circuit breaker
 I_BUSY_NEXT: Final = 94
+I_SETTLEMENT: Final = 96  # days from trade to value date, and settlement calendar (high); 0: trades settle at once
+I_TRADE_DATE: Final = 97  # the day, plus one, for which the value date below was found; 0: none
+I_VALUE_DATE: Final = 98
 
 # Accounts (primary) ---------------------------------------------------------------------------------------------------
 C_GROUP: Final = 0
@@ -196,6 +204,7 @@ T_QTY: Final = 6
 T_RATES: Final = 7  # taker and maker (high)
 T_BURN_PPM: Final = 8
 T_BUSTED: Final = 9
+T_VALUE_DATE: Final = 10  # 0: it settled at once
 
 # Pending work (primary, a ring) ---------------------------------------------------------------------------------------
 W_REASON: Final = 0
@@ -205,6 +214,13 @@ W_SIDE: Final = 3
 W_SESSION: Final = 4
 W_ORIGIN: Final = 5
 W_CANCELED: Final = 6
+
+# Obligations (primary): what is owed by trades that settle later ------------------------------------------------------
+OB_OWNER: Final = 0  # account and asset (high); of a free one the next free one, negated
+OB_DATE: Final = 1
+OB_UNITS: Final = 2
+OB_STATE: Final = 3
+OB_CHAIN: Final = 4  # derived
 
 # Timers (primary): records, and a binary heap of their slots ----------------------------------------------------------
 M_DUE_NS: Final = 0

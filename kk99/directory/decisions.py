@@ -72,12 +72,23 @@ class DefineMarketGroup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DefineCalendar:
+    """A settlement calendar, new or known, has these business dates."""
+
+    number: int
+    dates: tuple[int, ...]
+    document: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Limits:
     """What an instrument's definition and change both tell."""
 
     number: int
     schedule_number: int
     trading_number: int
+    settlement_days: int
+    calendar_number: int
     tick_step: int
     lot_step: int
     min_qty_lots: int
@@ -167,6 +178,7 @@ Decision = (
     | DefineAsset
     | DefineSchedule
     | DefineTradingSchedule
+    | DefineCalendar
     | DefineInstrument
     | DefineBreaker
     | DefineMarketGroup

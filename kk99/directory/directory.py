@@ -14,11 +14,11 @@ import msgpack
 from kk99 import schema
 from kk99.directory import decisions as to
 from kk99.directory import entities
-from kk99.directory.blocks import Blocks, join
+from kk99.directory.blocks import join
 from kk99.directory.decisions import Decision, Reject
 from kk99.directory.documents import UNPACK_ERRORS, Fields, is_coherent, levels_of, pack, parse
 from kk99.directory.fields import DOCUMENTS
-from kk99.directory.register import Register
+from kk99.directory.lookups import Lookups
 from kk99.errors import SnapshotError
 from kk99.schema import CommandKind, EventKind, RejectCode
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     import numpy as np
+
+    from kk99.directory.register import Register
 
 _LIMITS: Final = (
     "tick_step",
@@ -36,31 +38,17 @@ _LIMITS: Final = (
     "max_notional_units",
     "max_price_ticks",
     "collar_ppm",
+    "settlement_days",
 )
 
 
-class Directory:
+class Directory(Lookups):
     """Names, instruments, identities and schedules of a venue, from the first document on.
 
     Numbers stay below `ASSETS_MAX`, `SCHEDULES_MAX`, `TRADING_SCHEDULES_MAX`, `INSTRUMENTS_MAX` (those of breakers
-    too), `ACCOUNTS_MAX` (those of groups too), `SESSIONS_MAX`, `MARKET_GROUPS_MAX` and `IDENTITIES_MAX`.
+    too), `ACCOUNTS_MAX` (those of groups too), `SESSIONS_MAX`, `MARKET_GROUPS_MAX`, `CALENDARS_MAX` and
+    `IDENTITIES_MAX`.
     """
-
-    def __init__(self) -> None:
-        self._assets = Register("assets", EventKind.ASSET_DEFINED, 1, schema.ASSETS_MAX)
-        self._schedules = Register("fee_schedules", EventKind.FEE_SCHEDULE_DEFINED, 1, schema.SCHEDULES_MAX)
-        self._trading = Register(
-            "trading_schedules", EventKind.TRADING_SCHEDULE_DEFINED, 1, schema.TRADING_SCHEDULES_MAX
-        )
-        self._instruments = Register("instruments", EventKind.INSTRUMENT_DEFINED, 1, schema.INSTRUMENTS_MAX)
-        self._accounts = Register("accounts", EventKind.ACCOUNT_DEFINED, schema.VENUE_ACCOUNTS, schema.ACCOUNTS_MAX)
-        self._sessions = Register("sessions", EventKind.SESSION_DEFINED, 1, schema.SESSIONS_MAX)
-        self._market_groups = Register("market_groups", EventKind.MARKET_GROUP_DEFINED, 1, schema.MARKET_GROUPS_MAX)
-        self._breakers = Register("breakers", EventKind.BREAKER_DEFINED, 1, schema.INSTRUMENTS_MAX)
-        self._identities = Register("identities", EventKind.IDENTITY_DEFINED, 1, schema.IDENTITIES_MAX)
-        self._groups: dict[str, int] = {}
-        self._group_names = Blocks()  # packed
-        self._groups_bound = schema.ACCOUNTS_MAX
 
     # Documents in -----------------------------------------------------------------------------------------------------
 
@@ -96,6 +84,16 @@ class Directory:
         number, document = self._trading.put(fields)
         phases = tuple(entities.Phase(**phase) for phase in fields["phases"])
         return to.DefineTradingSchedule(number=number, phases=phases, document=document)
+
+    def _calendar_define(self, fields: Fields) -> Decision:
+        number = self._calendars.number_of(fields["name"])
+        if number:
+            document = self._calendars.change(number, fields)
+        elif self._calendars.is_full:
+            return Reject(RejectCode.CAPACITY_REACHED)
+        else:
+            number, document = self._calendars.add(fields)
+        return to.DefineCalendar(number=number, dates=tuple(fields["dates"]), document=document)
 
     def _breaker_define(self, fields: Fields) -> Decision:
         name, other, group = fields["name"], fields["correlation_with"], fields["group"]
@@ -140,6 +138,7 @@ class Directory:
             reference_price_ticks=fields["reference_price_ticks"],
             schedule_number=self._schedule_number(fields),
             trading_number=self._trading.number_of(fields["trading_schedule"]),
+            calendar_number=self._calendars.number_of(fields["settlement_calendar"]),
             document=document,
             **{name: fields[name] for name in _LIMITS},
         )
@@ -161,6 +160,7 @@ class Directory:
             number=number,
             schedule_number=self._schedule_number(after),
             trading_number=self._trading.number_of(after["trading_schedule"]),
+            calendar_number=self._calendars.number_of(after["settlement_calendar"]),
             document=self._instruments.change(number, after),
             **{name: after[name] for name in _LIMITS},
         )
@@ -219,6 +219,7 @@ class Directory:
         CommandKind.ACCOUNT_CHANGE: _account_change,
         CommandKind.SESSION_DEFINE: _session_define,
         CommandKind.TRADING_SCHEDULE_DEFINE: _trading_schedule_define,
+        CommandKind.SETTLEMENT_CALENDAR_DEFINE: _calendar_define,
         CommandKind.BREAKER_DEFINE: _breaker_define,
         CommandKind.MARKET_GROUP_DEFINE: _market_group_define,
         CommandKind.IDENTITY_DEFINE: _identity_define,
@@ -231,7 +232,8 @@ class Directory:
 
     def _refuse_schedules(self, instrument: Fields) -> Reject | None:
         name = instrument["trading_schedule"]
-        if name and not self._trading.number_of(name):
+        calendar = instrument["settlement_calendar"]
+        if (name and not self._trading.number_of(name)) or (calendar and not self._calendars.number_of(calendar)):
             return Reject(RejectCode.REFERENCE_UNKNOWN)
         return self._refuse_schedule(instrument)
 
@@ -253,66 +255,6 @@ class Directory:
         notional_units = instrument["max_price_ticks"] * instrument["max_qty_lots"] * units
         base_units = instrument["max_qty_lots"] * instrument["lot_units"]
         return 0 if rest or max(notional_units, base_units) > schema.AMOUNT_MAX // 2 else int(units)
-
-    # Lookups, by name or number ---------------------------------------------------------------------------------------
-
-    def asset(self, key: str | int) -> entities.Asset | None:
-        """Return the asset, None if there is none."""
-        fields = self._assets.fields(key)
-        return None if fields is None else entities.Asset(**fields)
-
-    def fee_schedule(self, key: str | int) -> entities.FeeSchedule | None:
-        """Return the fee schedule, None if there is none."""
-        fields = self._schedules.fields(key)
-        if fields is None:
-            return None
-        fields["tiers"] = tuple(entities.TierRates(**rates) for rates in fields["tiers"])
-        return entities.FeeSchedule(**fields)
-
-    def trading_schedule(self, key: str | int) -> entities.TradingSchedule | None:
-        """Return the trading schedule, None if there is none."""
-        fields = self._trading.fields(key)
-        if fields is None:
-            return None
-        fields["phases"] = tuple(entities.Phase(**phase) for phase in fields["phases"])
-        return entities.TradingSchedule(**fields)
-
-    def instrument(self, key: str | int) -> entities.Instrument | None:
-        """Return the instrument, None if there is none."""
-        fields = self._instruments.fields(key)
-        return None if fields is None else entities.Instrument(**fields)
-
-    def breaker(self, key: str | int) -> entities.Breaker | None:
-        """Return the circuit breaker of the instrument of that name, or of that number of its own."""
-        fields = self._breakers.fields(key)
-        return None if fields is None else entities.Breaker(**fields)
-
-    def market_group(self, key: str | int) -> entities.MarketGroup | None:
-        """Return the market group, None if there is none."""
-        fields = self._market_groups.fields(key)
-        return None if fields is None else entities.MarketGroup(**fields)
-
-    def account(self, key: str | int) -> entities.Account | None:
-        """Return the account, None if there is none."""
-        fields = self._accounts.fields(key)
-        return None if fields is None else entities.Account(**fields)
-
-    def session(self, key: str | int) -> entities.Session | None:
-        """Return the session, None if there is none."""
-        fields = self._sessions.fields(key)
-        return None if fields is None else entities.Session(**fields)
-
-    def identity(self, key: str | int) -> entities.Identity | None:
-        """Return the identity, None if there is none."""
-        fields = self._identities.fields(key)
-        if fields is None:
-            return None
-        lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
-        return entities.Identity(**fields | lists)
-
-    def group_number(self, name: str) -> int:
-        """Return the number of a group, 0 if no account was ever in it."""
-        return self._groups.get(name, 0)
 
     # The state --------------------------------------------------------------------------------------------------------
 
@@ -371,8 +313,8 @@ class Directory:
 
     def _registers(self) -> tuple[Register, ...]:
         return (
-            self._assets, self._schedules, self._trading, self._instruments, self._accounts, self._sessions,
-            self._market_groups, self._breakers, self._identities,
+            self._assets, self._schedules, self._trading, self._calendars, self._instruments, self._accounts,
+            self._sessions, self._market_groups, self._breakers, self._identities,
         )  # fmt: skip
 
 

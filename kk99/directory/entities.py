@@ -61,6 +61,13 @@ class TradingSchedule(Entity):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SettlementCalendar(Entity):
+    """The business dates on which trades can settle: days since 1970, rising."""
+
+    dates: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Instrument(Entity):
     """A spot instrument; `base` and `quote` are names of assets."""
 
@@ -78,6 +85,8 @@ class Instrument(Entity):
     max_price_ticks: int
     collar_ppm: int
     trading_schedule: str
+    settlement_days: int
+    settlement_calendar: str
     reference_price_ticks: int
 
 

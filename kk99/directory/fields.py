@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 NAME_PATTERN: Final = re.compile(r"[A-Za-z0-9._/-]*")
+DATE_MAX: Final = (1 << 31) - 1
 NAME_LENGTH_MAX: Final = 32
 ACTOR_LENGTH_MAX: Final = 64
 REASON_LENGTH_MAX: Final = 256
@@ -54,6 +55,7 @@ class FieldType(enum.Enum):
     TIERS = "tiers"
     PHASES = "phases"
     SLICES = "slices"
+    DATES = "dates"
     WORD = "word"
     COMP_ID = "CompID"
     PASSWORD_HASH = "password hash"  # noqa: S105 - a type's name
@@ -102,6 +104,8 @@ class Field:
                 return type(value) is list and self.low <= len(value) <= self.high
             case FieldType.NAMES | FieldType.NETWORKS | FieldType.DIGESTS:
                 return type(value) is list and self.low <= len(value) <= self.high and self._lists(value)
+            case FieldType.DATES:
+                return type(value) is list and self.low <= len(value) <= self.high and _are_dates(value)
             case FieldType.SLICES:
                 return (
                     type(value) is list and self.low <= len(value) <= self.high and all(_is_slice(one) for one in value)
@@ -113,6 +117,16 @@ class Field:
     def _lists(self, items: list[object]) -> bool:
         is_item = LIST_ITEMS[self.type]
         return all(type(one) is str and is_item(one) for one in items) and len(set(items)) == len(items)
+
+
+def _are_dates(values: list[object]) -> bool:
+    """Whether the values are dates, each after the one before."""
+    last = -1
+    for value in values:
+        if type(value) is not int or not last < value <= DATE_MAX:
+            return False
+        last = value
+    return True
 
 
 def _is_slice(value: object) -> bool:
@@ -178,6 +192,19 @@ PHASE: Final[tuple[Field, ...]] = (
 )
 """Fields of each map in the `phases` of a trading schedule."""
 
+_SETTLEMENT: Final = (
+    _integer("settlement_days", 0, schema.SETTLEMENT_DAYS_MAX, "business days from a trade to its value date", 0),
+    Field(
+        "settlement_calendar",
+        FieldType.NAME,
+        0,
+        NAME_LENGTH_MAX,
+        "name of the settlement calendar, or empty: every day is a business day",
+        required=False,
+        default="",
+    ),
+)
+
 _LIMITS: Final = (
     _integer("tick_step", 1, schema.PRICE_TICKS_MAX, "a price is a multiple of this", 1),
     _integer("lot_step", 1, schema.QTY_LOTS_MAX, "a quantity is a multiple of this", 1),
@@ -188,6 +215,7 @@ _LIMITS: Final = (
     _integer("max_price_ticks", 1, schema.PRICE_TICKS_MAX, "highest price"),
     _integer("collar_ppm", 0, schema.PPM, "how far a price may be from the reference, or 0: no collar", 0),
     _TRADING_SCHEDULE,
+    *_SETTLEMENT,
 )
 
 _DAY_S: Final = 86_400
@@ -361,5 +389,11 @@ DOCUMENTS: Final[Mapping[CommandKind, tuple[Field, ...]]] = {
         _integer("participation_ppm", 0, schema.PPM, "share of the volume that it may be, or 0: any", 0),
         Field("slices", FieldType.SLICES, 1, schema.SLICES_MAX, "[ns since the start, lots] of each, in this order"),
     ),
+    CommandKind.SETTLEMENT_CALENDAR_DEFINE: (
+        _name("name", "name of the calendar; a known one takes the new dates"),
+        Field("dates", FieldType.DATES, 1, schema.CALENDAR_DATES_MAX, "business dates (days since 1970), rising"),
+        *_OPERATOR,
+    ),
+    CommandKind.SETTLEMENT_PENALTY: _OPERATOR,
 }
 """Fields of the document that each kind of command carries, in the order of the reference page."""

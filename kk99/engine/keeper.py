@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from kk99 import batch, schema
+from kk99 import batch, kinds
 from kk99.paths import DataDir
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def image_frames(events: batch.Events) -> list[bytes]:
 
 
 def _encoded(events: batch.Events, rows: batch.Rows) -> list[bytes]:
-    has_document = (rows["kind"] >= schema.EventKind.ASSET_DEFINED) & (rows["kind"] <= schema.EventKind.TRADE_CORRECTED)
+    has_document = kinds.has_document(rows)
     tail: bytes | memoryview = b""
     if has_document.any():
         offsets = rows["document_offset"][has_document].astype(np.int64)

@@ -61,7 +61,7 @@ def setup() -> list[Item]:
         make.asset("BTC", 3),
         make.asset("ETH"),
         make.instrument(MARKETS[0], "BTC", "USD", tick_units=70, lot_units=100, fee_schedule="usual", **usual),
-        make.instrument(MARKETS[1], "ETH", "USD", trading_schedule="day", **usual),
+        make.instrument(MARKETS[1], "ETH", "USD", trading_schedule="day", settlement_days=2, **usual),
         make.instrument(MARKETS[2], "BTC", "ETH", tick_units=10, lot_units=100, trading_schedule="day", **usual),
         *[make.account(name, group=group) for name, group in zip("ABCD", ("A", "B", "desk", "desk"), strict=True)],
         *[make.instrument_state(number, MarketState.OPEN) for number in (1, 2, 3)],

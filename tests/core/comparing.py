@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from unittest import mock
 
 from kk99 import schema
-from kk99.schema import BreakerReason, CancelReason, EventKind, StateReason
+from kk99.schema import BreakerReason, CancelReason, EventKind, RejectCode, StateReason
 from tests.core.python_lane import python_lane
 from tests.naive.compare import assert_same_events, assert_same_state
 
@@ -48,6 +48,17 @@ def fills_of_a_command(count: int) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def obligations_at_most(count: int) -> Iterator[None]:
+    """Both have so many slots of obligations, of which 0 is none; after `fills_of_a_command`, whose room is kept."""
+    bound = count - 8 * schema.FILLS_PER_COMMAND_MAX
+    with (
+        mock.patch.object(schema, "OBLIGATIONS_MAX", count),
+        mock.patch.object(LANE.linked, "OBLIGATIONS_BOUND", bound),
+    ):
+        yield
+
+
 def compared(naive: Naive, pairs: Iterable[tuple[Item, batch.Commands]]) -> Found:
     """Apply commands, each an item and its row, to both; return (kind, reason) of all events."""
     machine, found = LANE.machine.Machine(), set()
@@ -73,6 +84,8 @@ def _told(row: np.void) -> tuple[EventKind, int]:
             return kind, BreakerReason(row["breaker_reason"])
         case EventKind.ORDER_CANCELED:
             return kind, CancelReason(row["reason"])
+        case EventKind.REJECTED:
+            return kind, RejectCode(row["reason"])
         case EventKind.ORDER_SUSPENDED:
             return kind, int(row["state"])
         case EventKind.ORDER_RELEASED:

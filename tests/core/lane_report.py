@@ -16,7 +16,16 @@ from typing import Any, Final
 import numpy as np
 
 LANES: Final = ("jit", "checked", "python")
-LOGS: Final = ("scripted", "generated-1", "generated-2", "mix-1", "mix-2", "mix-3", "normal_s23_n20000:3000")
+LOGS: Final = (
+    "scripted",
+    "generated-1",
+    "generated-2",
+    "mix-1",
+    "mix-2",
+    "mix-3",
+    "settling-1",
+    "normal_s23_n20000:3000",
+)
 COPIES: Final = (("scripted", 1, 1 << 24), ("generated-1", 1, 3), ("generated-2", 4, 25))
 """Log, rows of a batch, orders copied after each batch."""
 EDGES: Final = (0, 1, 2, 63, 64, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 32, 1 << 62, (1 << 63) - 1, -(1 << 63), -1)

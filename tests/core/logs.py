@@ -7,6 +7,7 @@ ones are drawn from a hash, not from a random generator whose stream a release m
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from kk99 import batch, schema
 from kk99.schema import PPM, AccountState, CommandKind, Flag, MarketState, OrderType, SelfTrade, Side, TimeInForce
-from tests.core import mixes
+from tests.core import mixes, settlement_mixes
 from tests.flow_data import read_recorded_flow, recorded_flow_names
 from tests.flow_reports import SETUP_COUNT, flow_commands
 from tests.naive import commands as make
@@ -24,7 +25,7 @@ from tests.naive.model import Naive
 from tests.naive.rows import DOCUMENT_EVENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from kk99.machine import Machine
     from tests.naive.rows import Item
@@ -35,6 +36,8 @@ FIRST_ID = 1 << schema.ORDER_SLOT_BITS
 SEEDS = (1, 2, 3)
 GENERATED = 1_500
 MIXED = 800
+Mix = Callable[["Naive", int, int], "Iterator[tuple[Item, batch.Commands]]"]
+MIXES: dict[str, Mix] = {"mix": mixes.run, "settling": settlement_mixes.run}
 IOC, FOK = TimeInForce.IOC, TimeInForce.FOK
 
 
@@ -211,25 +214,25 @@ def _rare(draws: Draws, account: int, choice: int) -> Item:
 
 @cache
 def log(name: str) -> batch.Commands:
-    """A log by name: scripted, generated-SEED, mix-SEED, or a recorded flow, which `:rows` may follow."""
+    """A log by name: scripted, generated-, mix- or settling-SEED, or a recorded flow, which `:rows` may follow."""
     if name == "scripted":
         return stamped(scripted(), 1)
     kind, _, seed = name.partition("-")
     if kind == "generated":
         return stamped(generated(int(seed)), 1)
-    if kind == "mix":
-        return mixed(int(seed))
+    if kind in MIXES:
+        return mixed(MIXES[kind], int(seed))
     flow, _, count = name.partition(":")
     commands = flow_commands(read_recorded_flow(flow).rows)
     rows = commands.rows[: SETUP_COUNT + int(count)] if count else commands.rows
     return batch.commands(rows, tail=bytes(commands.tail))
 
 
-def mixed(seed: int) -> batch.Commands:
-    """All types of orders, auctions, timers and operators, drawn beside the naive model."""
+def mixed(run: Mix, seed: int) -> batch.Commands:
+    """A random mix of commands, drawn beside the naive model."""
     naive = Naive()
     rows, tail = [], b""
-    for (_, document), commands in mixes.run(naive, seed, MIXED):
+    for (_, document), commands in run(naive, seed, MIXED):
         row = commands.rows.copy()
         if document:
             row["document_offset"] += len(tail)
@@ -243,6 +246,7 @@ NAMES = (
     "scripted",
     *(f"generated-{seed}" for seed in SEEDS),
     *(f"mix-{seed}" for seed in SEEDS),
+    *(f"settling-{seed}" for seed in SEEDS),
     *recorded_flow_names(),
 )
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 MODULES = (
     "layout", "memory", "ladder", "index", "timers", "auction", "matching", "breaker_layout", "watching", "sampling",
-    "phases", "apply", "state", "image", "define",
+    "linked", "obligations", "phases", "apply", "state", "image", "define",
 )  # fmt: skip
 
 

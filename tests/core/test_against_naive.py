@@ -57,7 +57,7 @@ def hostile_rows(draw):
         if draw(st.booleans()):
             data[word * 8 : word * 8 + 8] = bytes(8)
     data[24:28] = draw(st.sampled_from([0, 0, 0, 1, -1])).to_bytes(4, "little", signed=True)
-    data[32] = draw(st.one_of(st.integers(0, 30), st.integers(0, 255)))
+    data[32] = draw(st.one_of(st.integers(0, max(schema.CommandKind)), st.integers(0, 255)))
     data[40:48] = bytes([draw(st.integers(0, 4)), 0, 0, 0, draw(st.integers(14, 23)), 0, 0, 0])
     return hostile_row(bytes(data))
 

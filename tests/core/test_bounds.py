@@ -195,9 +195,9 @@ def test_price_levels_are_bounded():
 
 
 def test_balances_are_bounded_and_assets_keep_their_own():
-    """At the bound no deposit or order opens a balance, yet every asset still to come has room for the venue's two."""
+    """At the bound no deposit or order opens a balance, yet each asset still to come has room for the venue's three."""
     machine = venue()
-    room = 8 * FILLS + 2 * schema.ASSETS_MAX
+    room = 8 * FILLS + 3 * schema.ASSETS_MAX
     raise_to(machine, lay.H_BALANCES, schema.BALANCES_MAX - room - 1)
     run(machine, make.account("D"))
     taken, refused = run(machine, make.deposit(C + 1, USD, 5), make.deposit(C + 1, BTC, 5))

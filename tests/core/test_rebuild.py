@@ -8,10 +8,10 @@ from hypothesis import given, settings
 
 from kk99 import kinds
 from kk99.schema import EventKind, OrderType
-from tests.core import mixes, scheduled_mixes
+from tests.core import mixes, scheduled_mixes, settlement_mixes
 from tests.core.strategies import scenarios, setup
 from tests.naive.compare import Image, empty_machine, schedules_of, stamped
-from tests.naive.documents import pack
+from tests.naive.fields import pack
 from tests.naive.model import Naive
 from tests.naive.rows import apply_to_naive, to_rows
 from tests.rebuild import Rebuilt
@@ -37,6 +37,10 @@ def assert_rebuilt(rebuilt, naive):
     }
     assert len(rebuilt.trades) == naive.last_trade_id
     assert rebuilt.trading_schedules == naive.trading_schedules
+    assert rebuilt.calendars == naive.calendars
+    owed = [one for one in naive.obligations.slots if one is not None]
+    assert rebuilt.owed == {one.key: one.receivable_units for one in owed}
+    assert rebuilt.failed == {one.key for one in owed if one.has_failed}
     assert schedules(rebuilt) == schedules_of(naive)
 
 
@@ -90,10 +94,10 @@ def test_model_is_rebuilt_from_its_events(items):
     pair.run(items)
 
 
-@pytest.mark.parametrize("mix", [mixes, scheduled_mixes])
+@pytest.mark.parametrize("mix", [mixes, scheduled_mixes, settlement_mixes])
 @pytest.mark.parametrize("seed", range(4))
 def test_model_of_a_mix_is_rebuilt_from_its_events(mix, seed):
-    """Likewise with orders of every type, auctions and timers, and with many that a schedule works off."""
+    """Likewise with orders of every type, auctions and timers, scheduled ones, and trades that settle later."""
     naive, rebuilt = Naive(), Rebuilt()
     for _, commands in mix.run(naive, seed, 400):
         rebuilt.apply_rows(*to_rows(apply_to_naive(naive, commands)))
@@ -131,10 +135,10 @@ def test_core_is_rebuilt_from_its_events(items):
         assert_imaged(rebuilt, machine.image())
 
 
-@pytest.mark.parametrize("mix", [mixes, scheduled_mixes])
+@pytest.mark.parametrize("mix", [mixes, scheduled_mixes, settlement_mixes])
 @pytest.mark.parametrize("seed", range(4))
 def test_core_of_a_mix_is_rebuilt_from_its_events(mix, seed):
-    """Likewise with orders of every type, auctions and timers, and with many that a schedule works off."""
+    """Likewise with orders of every type, auctions and timers, scheduled ones, and trades that settle later."""
     machine, naive, rebuilt = empty_machine(), Naive(), Rebuilt()
     for _, commands in mix.run(naive, seed, 400):
         apply_to_naive(naive, commands)
@@ -150,6 +154,8 @@ def assert_imaged(rebuilt, events):
         key: [tuple(order[name] for name in (*IMAGE_FIELDS, "client_id_lo", "client_id_hi")) for order in orders]
         for key, orders in image.orders.items()
     }
+    owed = {tuple(one[:3]): (one[3], bool(one[4])) for one in image.obligations}
+    assert {key: (amount, key in rebuilt.failed) for key, amount in rebuilt.owed.items()} == owed
     for number, pair in image.totals.items():
         assert (rebuilt.deposited[number], rebuilt.withdrawn[number]) == pair
     assert markets_in(events.rows) == {

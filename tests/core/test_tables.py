@@ -12,6 +12,7 @@ import pytest
 from kk99 import kinds, schema
 from kk99.schema import RejectCode
 from tests.core.tables import language
+from tests.naive.clock import DAY_NS
 from tests.naive.compare import empty_machine, stamped
 from tests.naive.model import Naive
 from tests.naive.rows import apply_to_naive, document_of
@@ -19,7 +20,7 @@ from tests.naive.rows import apply_to_naive, document_of
 FOLDER = Path(__file__).parent / "tables"
 TABLES = (
     "rejects", "orders", "matching", "self_trade", "fees", "work", "iceberg", "triggers", "trailing", "linked",
-    "scheduled",
+    "scheduled", "settlement",
 )  # fmt: skip
 ELSEWHERE = {
     RejectCode.CAPACITY_REACHED: "test_limits.py",
@@ -30,15 +31,21 @@ ELSEWHERE = {
 """Reject codes that need more commands than a table has lines."""
 
 
+def on_day(commands, day):
+    """The commands at their times of a day."""
+    commands.rows["time_ns"] += day * DAY_NS
+    return commands
+
+
 class Model:
     """The naive model, as the tables drive it."""
 
     def __init__(self):
         self.naive = Naive()
 
-    def run(self, items):
-        """Apply commands and return their events."""
-        events = apply_to_naive(self.naive, stamped(items, self.naive.seq + 1))
+    def run(self, items, day=0):
+        """Apply commands on a day and return their events."""
+        events = apply_to_naive(self.naive, on_day(stamped(items, self.naive.seq + 1), day))
         self.naive.check()
         return events
 
@@ -49,9 +56,9 @@ class Core:
     def __init__(self):
         self.machine = empty_machine()
 
-    def run(self, items):
-        """Apply commands and return their events with the fields that their kinds have."""
-        events = self.machine.apply_all(stamped(items, self.machine.seq + 1))
+    def run(self, items, day=0):
+        """Apply commands on a day and return their events with the fields that their kinds have."""
+        events = self.machine.apply_all(on_day(stamped(items, self.machine.seq + 1), day))
         self.machine.check()
         return [named_fields(row, events.tail) for row in events.rows]
 
@@ -77,9 +84,12 @@ TITLES = [(table, title) for table in TABLES for title in cases(table)]
 def outcome(venue, steps):
     """What a case does and what it should do: each command whose events the table gives, then those events."""
     venue.run(language.prelude())
-    actual, expected = [], []
+    actual, expected, day = [], [], 0
     for line, events in steps:
-        written = [language.write(event) for event in venue.run([language.read(line)])]
+        if line.startswith("day "):
+            day = int(line[4:])
+            continue
+        written = [language.write(event) for event in venue.run([language.read(line)], day)]
         if events:
             actual += [line, *written]
             expected += [line, *events]

@@ -32,6 +32,8 @@ GOOD = {
     CommandKind.IDENTITY_DEFINE: {
         "name": "NEW", "kind": "fix_session", "accounts": ["alice-1"], "certificates": ["0" * 64],
     },
+    CommandKind.SETTLEMENT_CALENDAR_DEFINE: {"name": "new", "dates": [1]},
+    CommandKind.SETTLEMENT_PENALTY: {},
 }  # fmt: skip
 
 

@@ -160,6 +160,7 @@ def test_refusals_come_in_the_order_of_the_rules(directory, kind, fields, code):
         ("ASSETS_MAX", CommandKind.ASSET_DEFINE, {"name": "USD"}),
         ("SCHEDULES_MAX", CommandKind.FEE_SCHEDULE_DEFINE, None),
         ("TRADING_SCHEDULES_MAX", CommandKind.TRADING_SCHEDULE_DEFINE, None),
+        ("CALENDARS_MAX", CommandKind.SETTLEMENT_CALENDAR_DEFINE, None),
         ("INSTRUMENTS_MAX", CommandKind.INSTRUMENT_DEFINE, {"name": "KAU/USD"}),
         ("ACCOUNTS_MAX", CommandKind.ACCOUNT_DEFINE, {"name": "alice-1"}),
         ("SESSIONS_MAX", CommandKind.SESSION_DEFINE, {"name": "gateway-1"}),
@@ -179,8 +180,8 @@ def test_numbers_stay_below_their_bound(bound, kind, taken, monkeypatch, request
     if taken:
         assert decide(directory, kind, GOOD[kind] | late, **taken) == Reject(RejectCode.NAME_TAKEN)
     else:
-        known = "day" if kind is CommandKind.TRADING_SCHEDULE_DEFINE else "standard"
-        assert decide(directory, kind, GOOD[kind], name=known).number == 1
+        known = {CommandKind.TRADING_SCHEDULE_DEFINE: "day", CommandKind.SETTLEMENT_CALENDAR_DEFINE: "n0"}
+        assert decide(directory, kind, GOOD[kind], name=known.get(kind, "standard")).number == 1
 
 
 def test_groups_stay_below_the_bound_of_accounts(monkeypatch, request):

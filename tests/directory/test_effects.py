@@ -66,7 +66,8 @@ class TestEffects:
         assert decision == DefineInstrument(
             number=2, base=1, quote=2, lot_units=10_000_000, tick_lot_units=10, tick_step=1, lot_step=1, min_qty_lots=1,
             max_qty_lots=1_000, min_notional_units=1, max_notional_units=schema.AMOUNT_MAX, max_price_ticks=1_000_000,
-            collar_ppm=0, reference_price_ticks=0, schedule_number=0, trading_number=0, document=decision.document,
+            collar_ppm=0, reference_price_ticks=0, schedule_number=0, trading_number=0, settlement_days=0,
+            calendar_number=0, document=decision.document,
         )  # fmt: skip
         told = dataclasses.asdict(decision)
         said = msgpack.unpackb(decision.document)
@@ -81,9 +82,9 @@ class TestEffects:
             directory, CommandKind.INSTRUMENT_CHANGE, {"name": "KAU/USD", "fee_schedule": "standard", "tick_step": 5}
         )
         assert decision == ChangeInstrument(
-            number=1, schedule_number=1, trading_number=0, tick_step=5, lot_step=1, min_qty_lots=1, max_qty_lots=1_000,
-            min_notional_units=1, max_notional_units=schema.AMOUNT_MAX, max_price_ticks=1_000_000, collar_ppm=0,
-            document=decision.document,
+            number=1, schedule_number=1, trading_number=0, settlement_days=0, calendar_number=0, tick_step=5,
+            lot_step=1, min_qty_lots=1, max_qty_lots=1_000, min_notional_units=1, max_notional_units=schema.AMOUNT_MAX,
+            max_price_ticks=1_000_000, collar_ppm=0, document=decision.document,
         )  # fmt: skip
         said = msgpack.unpackb(decision.document)
         assert (said["base"], said["tick_step"], said["number"]) == ("KAU", 5, 1)
@@ -218,6 +219,7 @@ def test_entities_have_the_fields_of_their_documents():
         (CommandKind.BREAKER_DEFINE, entities.Breaker),
         (CommandKind.MARKET_GROUP_DEFINE, entities.MarketGroup),
         (CommandKind.IDENTITY_DEFINE, entities.Identity),
+        (CommandKind.SETTLEMENT_CALENDAR_DEFINE, entities.SettlementCalendar),
     ]:
         declared = {field.name for field in dataclasses.fields(entity)}
         assert declared == {field.name for field in DOCUMENTS[kind]} | {"number"}

@@ -39,6 +39,7 @@ VALUES = {
     "networks": st.lists(st.sampled_from(["10.0.0.0/8", "::1/128", "x"]), max_size=2),
     "digests": st.lists(st.sampled_from(["0" * 64, "x"]), max_size=2),
     "slices": st.lists(st.lists(st.integers(-1, 9), min_size=1, max_size=3), max_size=4),
+    "dates": st.lists(st.integers(-1, 9), max_size=3).map(sorted),
 }
 
 
@@ -179,7 +180,7 @@ class TestState:
         """An empty directory is a map of empty sections."""
         assert msgpack.unpackb(Directory().to_bytes()) == {
             "groups": [], "assets": [], "fee_schedules": [], "trading_schedules": [], "instruments": [], "accounts": [],
-            "sessions": [], "market_groups": [], "breakers": [], "identities": [],
+            "sessions": [], "market_groups": [], "breakers": [], "settlement_calendars": [], "identities": [],
         }  # fmt: skip
         assert Directory.from_bytes(memoryview(Directory().to_bytes())).to_bytes() == Directory().to_bytes()
 

@@ -6,10 +6,13 @@ import queue
 import pytest
 
 from gateways.client import Client
+from kk99 import batch, kinds
 from kk99.config import EngineSettings
+from kk99.engine import keeper as keeping
 from kk99.engine.keeper import Keeper
 from kk99.engine.progress import Counters, Progress
 from kk99.machine import Machine, Sections
+from kk99.schema import EventKind
 from tests.core import logs
 from tests.engine.harness import ports_with, rejected_orders, running, wait_for
 
@@ -138,3 +141,23 @@ def test_a_copy_ends_soon_without_traffic(tmp_path):
         client.submit(rejected_orders(20))
         client.flush()
         wait_for(lambda: engine.counters.snapshots == 1, "the snapshot")
+
+
+@pytest.mark.parametrize("name", ["mix-2", "settling-1"])
+def test_the_frames_of_an_image_have_its_documents(name, monkeypatch):
+    """However few rows a frame has, each document reads as in the image: of definitions, calendars and schedules."""
+    monkeypatch.setattr(keeping, "IMAGE_FRAME_ROWS", 3)
+    machine = Machine()
+    machine.apply_all(logs.log(name))
+    image = machine.image()
+    expected = documents(image)
+    assert {row["kind"] for row in image.rows} >= {EventKind.ALGO_SCHEDULED, EventKind.ASSET_DEFINED}
+    made = [batch.decode_events(frame) for frame in keeping.image_frames(image)]
+    assert [one for events in made for one in documents(events)] == expected
+
+
+def documents(events):
+    """Kind and document of each row that has one."""
+    rows = events.rows[kinds.has_document(events.rows)]
+    places = zip(rows["kind"].tolist(), rows["document_offset"].tolist(), rows["document_size"].tolist(), strict=True)
+    return [(kind, bytes(events.tail[offset : offset + size])) for kind, offset, size in places]

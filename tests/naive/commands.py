@@ -111,6 +111,30 @@ def order_suspend(account_id: int, target: int, **more: int) -> Item:
     return command(CommandKind.ORDER_SUSPEND, account_id=account_id, **fields)
 
 
+def settle(account_id: int, asset_id: int, value_date: int, amount_units: int, **more: int) -> Item:
+    """Say that an obligation is settled, or with `state=2` that it failed."""
+    fields = {"state": 1} | more
+    return command(
+        CommandKind.SETTLE,
+        account_id=account_id,
+        asset_id=asset_id,
+        target_lo=value_date,
+        amount_units=amount_units,
+        **fields,
+    )
+
+
+def settlement_penalty(account_id: int, asset_id: int, value_date: int, amount_units: int) -> Item:
+    """Pay an account for an obligation that failed."""
+    row = {"account_id": account_id, "asset_id": asset_id, "target_lo": value_date, "amount_units": amount_units}
+    return document(CommandKind.SETTLEMENT_PENALTY, {}, **row)
+
+
+def settlement_calendar(name: str, *dates: int) -> Item:
+    """Define a settlement calendar."""
+    return document(CommandKind.SETTLEMENT_CALENDAR_DEFINE, {"name": name, "dates": list(dates)})
+
+
 def asset(name: str, scale: int = 0, fee_schedule: str = "") -> Item:
     """Define an asset."""
     return document(CommandKind.ASSET_DEFINE, {"name": name, "scale": scale, "fee_schedule": fee_schedule})

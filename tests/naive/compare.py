@@ -8,7 +8,7 @@ import numpy as np
 
 from kk99 import kinds
 from kk99.schema import EventKind, Side
-from tests.naive.documents import pack
+from tests.naive.fields import pack
 from tests.naive.linked import details_fields
 from tests.naive.markets import ends_ns
 from tests.naive.records import Place, Session
@@ -61,6 +61,7 @@ NUMBER_FIELDS = {
     EventKind.BREAKER_DEFINED: "order_id",
     EventKind.MARKET_GROUP_DEFINED: "order_id",
     EventKind.IDENTITY_DEFINED: "order_id",
+    EventKind.SETTLEMENT_CALENDAR_DEFINED: "order_id",
 }
 DEFINED_EVENTS = tuple(NUMBER_FIELDS)
 
@@ -109,6 +110,7 @@ def assert_same_state(machine: Machine, naive: Naive) -> None:
     machine.check()
     image = Image(machine.image())
     assert_equal("balances (available, held)", naive.balances(), image.balances)
+    assert_equal("obligations, by slot", dict(enumerate(obligations_of(naive))), dict(enumerate(image.obligations)))
     assert_equal("orders", orders_of(naive), image.orders)
     assert_equal("orders that wait", waiting_of(naive), image.waiting)
     assert_equal("details", details_of(naive), image.details)
@@ -151,12 +153,18 @@ def documents_of(naive: Naive) -> dict[tuple[int, int], bytes]:
         naive.breakers.values(),
         naive.groups.values(),
         [Session(one["number"], one) for one in naive.identities.values()],
+        [Session(one["number"], one) for one in naive.calendars.values()],
     )
     return {
         (int(kind), record.number): pack(record.document)
         for kind, several in zip(DEFINED_EVENTS, records, strict=True)
         for record in several
     }
+
+
+def obligations_of(naive: Naive) -> list[tuple[int, ...]]:
+    """Account, asset, value date, receivable and whether it failed of each open obligation, by slot."""
+    return [(*one.key, one.receivable_units, int(one.has_failed)) for one in naive.obligations.slots if one is not None]
 
 
 def orders_of(naive: Naive) -> Book:
@@ -232,6 +240,10 @@ class Image:
             for row in of(EventKind.BALANCE_IMAGE)
             if row["amount_units"] or row["notional_units"]
         }
+        self.obligations = [
+            tuple(int(row[name]) for name in ("account_id", "asset_id", "order_id", "amount_units", "state"))
+            for row in of(EventKind.OBLIGATION_IMAGE)
+        ]
         self.totals = {
             int(row["asset_id"]): (int(row["amount_units"]), int(row["notional_units"]))
             for row in of(EventKind.ASSET_IMAGE)

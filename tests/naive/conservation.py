@@ -10,6 +10,7 @@ from tests.naive.clock import Timer, Wants
 from tests.naive.linked import are_apart, is_bracket_right
 from tests.naive.markets import next_step
 from tests.naive.records import MARKET_ONCE_TRIGGERED, Place
+from tests.naive.settling import check_obligations
 from tests.naive.triggers import passes, prices_of, reach_of, trailing, would_follow
 from tests.naive.watching import present_spread
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 def check(venue: Venue) -> None:
     """Assert it all."""
     check_money(venue)
+    check_obligations(venue)
     check_lists(venue)
     for order in venue.live.values():
         check_order(venue, order)

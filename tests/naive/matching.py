@@ -11,6 +11,7 @@ from tests.naive import watching
 from tests.naive.book import crosses, opposite
 from tests.naive.linked import follow, resize_stop_leg
 from tests.naive.records import Instrument, Key, Order, Place, Trade
+from tests.naive.settling import owe, value_date_of
 from tests.naive.venue import Venue, identity, sign
 
 TRADE_FIELDS = (
@@ -214,6 +215,7 @@ def trade(venue: Venue, instrument: Instrument, taker: Order, maker: Order, lots
         quote=instrument.quote,
         price_ticks=price_ticks,
         qty_lots=lots,
+        value_date=value_date_of(venue, instrument),
     )
     venue.trades[made.trade_id] = made
     venue.trades.pop(made.trade_id - schema.TRADE_WINDOW, None)
@@ -223,6 +225,8 @@ def trade(venue: Venue, instrument: Instrument, taker: Order, maker: Order, lots
         order.notional_units += made.notional_units
         venue.rehold(order)
     post(venue, postings(made))
+    if made.value_date:
+        owe(venue, made)
     venue.emit(EventKind.TRADE, **trade_fields(made))
     instrument.reference_price_ticks = instrument.last_price_ticks = price_ticks
     instrument.volume_lots += lots

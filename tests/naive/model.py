@@ -18,6 +18,7 @@ from tests.naive.operators import OPERATOR_COMMANDS, deposit, index_price, messa
 from tests.naive.orders import mass_cancel, order_cancel, order_replace
 from tests.naive.records import Key, Order, RejectError, Session, WorkItem, refuse_if
 from tests.naive.scheduled import algo_order, order_suspend
+from tests.naive.settling import settle
 from tests.naive.thresholds import THRESHOLD_DEFINITIONS
 from tests.naive.venue import Command, Event, Venue, repeated
 from tests.naive.work import check_queue, do_work, queue
@@ -39,6 +40,7 @@ HOT = {
     CommandKind.INDEX_PRICE: index_price,
     CommandKind.MESSAGE_NOTED: message_noted,
     CommandKind.ORDER_SUSPEND: order_suspend,
+    CommandKind.SETTLE: settle,
 }
 DEFINING = DEFINITIONS | THRESHOLD_DEFINITIONS
 DOCUMENT_KINDS = {kind for kind in CommandKind if kind >= schema.FIRST_DOCUMENT_KIND}

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from kk99 import schema
 from kk99.schema import AccountState, CancelReason, CommandKind, EventKind, MarketState, RejectCode
 from tests.naive import groups, markets, recovery, watching
-from tests.naive.documents import Document, pack
+from tests.naive.fields import Document, pack
 from tests.naive.matching import post, postings, trade_fields
 from tests.naive.records import Account, Asset, RejectError, Trade, WorkItem, fee, refuse_if
+from tests.naive.settling import PENALTIES, still_owed
 from tests.naive.states import UNCROSSING, State, by_operator
 from tests.naive.triggers import settle
 from tests.naive.venue import repeated
@@ -25,14 +26,6 @@ NO_LEAVES = {"leaves_lots": 0, "contra_leaves_lots": 0}
 """A bust or correction says nothing of what either order had left at the time of the trade."""
 
 
-def asset_of(venue: Venue, number: int) -> Asset:
-    """The asset of that number, or ASSET_UNKNOWN."""
-    asset = venue.assets.get(number)
-    if asset is None:
-        raise RejectError(RejectCode.ASSET_UNKNOWN)
-    return asset
-
-
 def transfer_fee(venue: Venue, account: Account, asset: Asset, amount: int, rate: str) -> tuple[int, int]:
     """The fee of a deposit or withdrawal, and the part of it that is burned."""
     schedule = asset.document["fee_schedule"]
@@ -43,7 +36,7 @@ def transfer_fee(venue: Venue, account: Account, asset: Asset, amount: int, rate
 def deposit(venue: Venue, command: Command) -> None:
     """DEPOSIT."""
     account, asset, amount = venue.account(command["account_id"]), command["asset_id"], command["amount_units"]
-    record = asset_of(venue, asset)
+    record = venue.asset(asset)
     refuse_if(amount < 1 or record.deposited_units + amount > schema.AMOUNT_MAX, RejectCode.AMOUNT_INVALID)
     charged, burned = transfer_fee(venue, account, record, amount, "deposit_ppm")
     record.deposited_units += amount
@@ -64,7 +57,7 @@ def withdraw(venue: Venue, command: Command) -> None:
     """WITHDRAW."""
     account, asset, amount = venue.account(command["account_id"]), command["asset_id"], command["amount_units"]
     refuse_if(account.state != AccountState.ACTIVE, RejectCode.ACCOUNT_SUSPENDED)
-    record = asset_of(venue, asset)
+    record = venue.asset(asset)
     refuse_if(not 1 <= amount <= schema.AMOUNT_MAX, RejectCode.AMOUNT_INVALID)
     charged, burned = transfer_fee(venue, account, record, amount, "withdrawal_ppm")
     refuse_if(venue.available[account.number, asset] < amount + charged, RejectCode.FUNDS_INSUFFICIENT)
@@ -168,9 +161,16 @@ def revise(venue: Venue, old: Trade, new: Trade) -> None:
     if not new.is_busted:
         for key, amount in postings(new).items():
             amounts[key] = amounts.get(key, 0) + amount
+    owed = still_owed(venue, old, new)
+    for (account, asset, _), change in owed.items():
+        amounts[account, asset] -= change
+        clearing = schema.CLEARING_ACCOUNT, asset
+        amounts[clearing] = amounts.get(clearing, 0) + change
     short = any(venue.available[key] + amount < 0 for key, amount in amounts.items())
     refuse_if(short, RejectCode.FUNDS_INSUFFICIENT)
     post(venue, amounts)
+    for one, change in owed.items():
+        venue.obligations.add(one, change)
     venue.trades[old.trade_id] = new
     for order_id in (old.order_id, old.contra_order_id):
         order = venue.live.get(order_id)
@@ -207,4 +207,5 @@ OPERATOR_COMMANDS: dict[int, Callable[[Venue, Command, Document], None]] = {
     CommandKind.REFERENCE_PRICE: reference_price,
     CommandKind.TRADE_BUST: trade_bust,
     CommandKind.TRADE_CORRECT: trade_correct,
+    **PENALTIES,
 }

@@ -121,6 +121,7 @@ def order_replace(venue: Venue, command: Command) -> None:
     available = venue.available[account.number, order.hold_asset(instrument)] + holder.hold_units
     refuse_if(available < new_holder.hold(instrument), RejectCode.FUNDS_INSUFFICIENT)
     checks.check_post_only(instrument, changed)
+    refuse_if(not is_kept and not venue.obligations.takes_orders, RejectCode.ORDERS_FULL)
     replace(venue, pairs, client_id, is_kept=is_kept)
     settle(venue, instrument)
 

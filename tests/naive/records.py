@@ -274,6 +274,8 @@ class Trade:
     price_ticks: int
     qty_lots: int
     is_busted: bool = False
+    value_date: int = 0
+    """When it settles; 0: it did at once."""
 
     @property
     def notional_units(self) -> int:
@@ -296,6 +298,22 @@ class Trade:
     def burned_units(self) -> int:
         """What is burned of the fees less rebates."""
         return fee(self.fee_units + self.contra_fee_units, self.burn_ppm)
+
+
+@dataclass
+class Obligation:
+    """What the venue owes an account, netted over all trades of one asset and one value date."""
+
+    account_id: int
+    asset_id: int
+    value_date: int
+    receivable_units: int = 0
+    has_failed: bool = False
+
+    @property
+    def key(self) -> tuple[int, int, int]:
+        """Account, asset and value date."""
+        return self.account_id, self.asset_id, self.value_date
 
 
 @dataclass

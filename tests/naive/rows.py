@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from kk99 import batch, schema
+from kk99 import batch, kinds, schema
 from kk99.schema import AccountState, CancelReason, CommandKind, EventKind, Flag, RejectCode
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ Rows = npt.NDArray[np.void]
 Item = tuple[dict[str, int], bytes]
 """A command: its fields that are not zero, and its document."""
 
-DOCUMENT_EVENTS = frozenset(range(EventKind.ASSET_DEFINED, EventKind.ALGO_SCHEDULED + 1))
+DOCUMENT_EVENTS = frozenset(kinds.DOCUMENT_EVENTS)
 COMMAND_FIELDS = schema.COMMAND.names or ()
 EVENT_FIELDS = schema.EVENT.names or ()
 OFFSETS = {name: entry[1] for name, entry in (schema.EVENT.fields or {}).items()}

@@ -17,7 +17,7 @@ from kk99.schema import (
 )
 from tests.naive import checks
 from tests.naive.clock import Wants
-from tests.naive.documents import Document, pack
+from tests.naive.fields import Document, pack
 from tests.naive.linked import emit_details
 from tests.naive.orders import target_of
 from tests.naive.records import Order, Place, RejectError, refuse_if

@@ -8,14 +8,15 @@ from kk99 import schema
 from kk99.schema import CommandKind, EventKind, RejectCode
 from tests.naive import watching
 from tests.naive.breaker import Breaker
-from tests.naive.documents import named, pack
+from tests.naive.documents import named
+from tests.naive.fields import pack
 from tests.naive.groups import Group
 from tests.naive.records import refuse_if
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.naive.documents import Document
+    from tests.naive.fields import Document
     from tests.naive.venue import Venue
 
 

@@ -22,6 +22,7 @@ from tests.naive.records import (
     Trade,
     WorkItem,
 )
+from tests.naive.settling import Obligations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +43,8 @@ SESSIONLESS = (
 """Kinds that do not say which session's command caused them; nor do events of pending work."""
 
 
+OF_ASSETS = {CommandKind.DEPOSIT, CommandKind.WITHDRAW, CommandKind.SETTLE, CommandKind.SETTLEMENT_PENALTY}
+"""Commands whose row names an asset where others have an instrument."""
 REPEATED = (
     "account_id",
     "instrument_id",
@@ -92,6 +95,8 @@ class Venue(ABC):
         self.busy: list[Instrument] = []
         self.breakers: dict[int, Breaker] = {}
         self.groups: dict[int, Group] = {}
+        self.calendars: dict[str, dict[str, Any]] = {}
+        self.obligations = Obligations()
         self.halting: list[Group] = []
         """Market groups whose breakers are being visited, first halted first."""
         self.timers = Timers()
@@ -144,6 +149,13 @@ class Venue(ABC):
         if account is None:
             raise RejectError(RejectCode.ACCOUNT_UNKNOWN)
         return account
+
+    def asset(self, number: int) -> Asset:
+        """The asset of that number, or ASSET_UNKNOWN."""
+        asset = self.assets.get(number)
+        if asset is None:
+            raise RejectError(RejectCode.ASSET_UNKNOWN)
+        return asset
 
     def instrument(self, number: int) -> Instrument:
         """The instrument of that number, or INSTRUMENT_UNKNOWN."""
@@ -204,8 +216,8 @@ class Venue(ABC):
             self.by_client_id[order.account_id, order.client_id] = order
 
     def has_room(self, count: int) -> bool:
-        """Whether so many more orders can live."""
-        return len(self.live) + count < schema.ORDERS_MAX
+        """Whether so many more orders can live, and what they may come to be owed has room."""
+        return len(self.live) + count < schema.ORDERS_MAX and self.obligations.takes_orders
 
     def put(self, order: Order, place: Place) -> None:
         """Take an order from where it is, and put it at the back of another place."""
@@ -304,7 +316,7 @@ class Venue(ABC):
 def repeated(command: Command) -> dict[str, int]:
     """The fields of a command that an event repeats which says no more of it."""
     fields = {name: command[name] for name in REPEATED}
-    if command["kind"] in {CommandKind.DEPOSIT, CommandKind.WITHDRAW}:
+    if command["kind"] in OF_ASSETS:
         fields["asset_id"] = fields.pop("instrument_id")
     if not command["flags"] & schema.Flag.TARGET_CLIENT_ID:
         fields["order_id"] = command["target_lo"]

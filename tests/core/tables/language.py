@@ -8,11 +8,14 @@ A venue of three accounts (A and C are of one owner) and three markets: X plain,
     A suspend 1       A resume 1          a scheduled order
     A cancel 1        A replace 1 12 @ 101        the order in slot 1; `2:1` its second generation; `id:7` by client id
     A mass X buy      A deposit USD 5     A withdraw USD 5
+    A settle USD 2 95     A fail USD 2 95 7     A penalty USD 2 5    value date and amount; a failure's reason
     market X HALTED   account A KILLED    reference X 99    index X 99    bust 1    correct 1 5 @ 99
+    day 3                                 no command: from here on it is that day (0 is 1970-01-01)
     raw CONTINUE session_id=1             define ASSET_DEFINE {"name": "Z", "scale": 0}
     document ALGO_ORDER {"slices": []}    the same, but nobody says who orders it and why
+    signed SETTLEMENT_PENALTY account_id=9    like raw, with who orders it and why; `unsigned`: without who
 
-Line n of a case is at (20 + n) // 2 µs: the first at 10, the next two at 11, and so on.
+Line n of a case is at (20 + n) // 2 µs of its day: the first at 10, the next two at 11, and so on.
 """
 
 from __future__ import annotations
@@ -122,6 +125,8 @@ def read(line: str) -> Item:
             return make.command(kind_number, **_fields(words[1:]))
         case "unsigned":
             return make.document(CommandKind[words[0]], {"reason": ""}, **_fields(words[1:]))
+        case "signed":
+            return make.document(CommandKind[words[0]], {}, **_fields(words[1:]))
         case "market":
             return make.instrument_state(MARKETS.get(words[0], 9), _member(MarketState, words[1]))
         case "account":
@@ -169,6 +174,8 @@ def _of_account(account: int, words: list[str]) -> Item:
     if verb in {"deposit", "withdraw"}:
         transfer = make.deposit if verb == "deposit" else make.withdraw
         return transfer(account, ASSETS.get(words[1], 9), int(words[2]))
+    if verb in {"settle", "fail", "penalty"}:
+        return _of_obligation(account, verb, ASSETS.get(words[1], 9), [int(word) for word in words[2:]])
     if verb == "mass":
         instrument = next((MARKETS.get(word, 9) for word in words[1:] if word not in {"buy", "sell"}), 0)
         side = next((Side[word.upper()] for word in words[1:] if word in {"buy", "sell"}), Side.BOTH)
@@ -177,6 +184,14 @@ def _of_account(account: int, words: list[str]) -> Item:
         return _aim(make.order_cancel(account, 0, **_fields(words[2:])), words[1])
     assert verb == "replace", words
     return _aim(make.order_replace(account, 0, int(words[2]), int(words[4]), **_fields(words[5:])), words[1])
+
+
+def _of_obligation(account: int, verb: str, asset: int, numbers: list[int]) -> Item:
+    """A command about what is owed on a date: date and amount, of a failure also the reason."""
+    if verb == "penalty":
+        return make.settlement_penalty(account, asset, *numbers)
+    more = {"state": 2, "price_ticks": numbers.pop() if len(numbers) > 2 else 0} if verb == "fail" else {"state": 1}
+    return make.settle(account, asset, *numbers, **more)
 
 
 def _order(account: int, side: int, words: list[str]) -> Item:
@@ -252,6 +267,10 @@ WITH_TIMES = {
 """Kinds that say a time in force, of which DAY is zero."""
 
 
+OF_OBLIGATIONS = {EventKind.OBLIGATION_SETTLED, EventKind.OBLIGATION_FAILED, EventKind.PENALTY_PAID}
+"""Kinds whose order id is a value date."""
+
+
 def write(event: dict[str, Any]) -> str:
     """An event's line: kind, reason, order, account, market, side, quantity @ price, then what else is not zero."""
     left = {name: value for name, value in event.items() if name not in PLAIN}
@@ -265,6 +284,8 @@ def write(event: dict[str, Any]) -> str:
         words.append(codes(left.pop("reason")).name)
     if kind in WITH_TIMES:
         left.setdefault("time_in_force", TimeInForce.DAY)
+    if kind in OF_OBLIGATIONS:
+        words.append(f"on {left.pop('order_id')}")
     for name, text in TEXTS.items():
         if name in left:
             words.append(text(left.pop(name)))
