@@ -341,10 +341,9 @@ class Client:
         while transport.has_message(self._submit):
             is_any = True
             try:
-                message = protocol.decode(transport.receive(self._submit, 1))
+                self._take_answer(protocol.decode(transport.receive(self._submit, 1)))
             except ProtocolError as error:
                 raise ClientError(f"the engine sent no message of this protocol: {error}") from error
-            self._take_answer(message)
         return is_any
 
     def _take_answer(self, message: Message) -> None:

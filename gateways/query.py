@@ -66,7 +66,11 @@ class Query:
     def greet(self) -> Welcome:
         """Return what the engine says of itself."""
         message = protocol.with_document(Kind.GREET, {"fingerprint": schema.FINGERPRINT})
-        return Welcome.of(self._ask(message, Kind.WELCOME))
+        reply = self._ask(message, Kind.WELCOME)
+        try:
+            return Welcome.of(reply)
+        except ProtocolError as error:
+            raise ClientError(f"the engine sent no message of this protocol: {error}") from error
 
     def read(self, after: tuple[int, int], connect_s: float) -> tuple[list[batch.Events], bool]:
         """Return stored events after one, and whether these are all; `Unreachable` if there is no engine to ask."""
@@ -93,7 +97,11 @@ class Query:
 
     def stats(self) -> dict[str, Any]:
         """Return the engine's counters by name."""
-        return self._ask(Message(Kind.STATS_ASK), Kind.STATS).document()
+        reply = self._ask(Message(Kind.STATS_ASK), Kind.STATS)
+        try:
+            return reply.document()
+        except ProtocolError as error:
+            raise ClientError(f"the engine sent no message of this protocol: {error}") from error
 
     def confirm_clock(self) -> dict[str, Any]:
         """Say that the clock's jump is right; the counters."""

@@ -122,3 +122,30 @@ def test_every_bound_and_code_is_on_its_page():
         assert f"`{name}`" in pages["limits.md"]
     assert "`tick_units`" in pages["documents.md"]
     assert Path(docs.PAGES_DIR).name == "reference"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(28, "No space left on device", "/x/\x1b[2J"), "kk99: /x/\\x1b[2J: No space left on device\n"),
+        (PermissionError(13, "Permission denied"), "kk99: Permission denied\n"),
+        (OSError("odd"), "kk99: odd\n"),
+        (InputError("a \x1b[31mred\u202e name"), "kk99: a \\x1b[31mred\\u202e name\n"),
+    ],
+)
+def test_a_disk_that_fails_is_one_line_that_steers_no_terminal(capsys, monkeypatch, error, said):
+    """A full disk or a folder that may not be entered is told as any other error, without control characters."""
+
+    def stale(_folder):
+        raise error
+
+    monkeypatch.setattr(docs, "stale", stale)
+    assert run(capsys, "docs", "--check") == (1, "", said)
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    """`kk99 config show | head -1` ends without a traceback."""
+    command = f"{sys.executable} -m kk99.cli config show | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stderr == ""
+    assert len(done.stdout.splitlines()) == 1

@@ -164,6 +164,7 @@ class Gateway:
 
     def close(self) -> None:
         """End all jobs and close."""
+        self._sources.end()
         self.jobs.close()
         self.binding.close()
         self._sources.close()

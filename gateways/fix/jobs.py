@@ -6,6 +6,7 @@ Invariant: what a job returns is used only in `turn`, by the thread that runs th
 from __future__ import annotations
 
 import os
+import select
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +23,7 @@ class Jobs:
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(_THREADS, "kk99-fix-job")
         self._ended: deque[tuple[Future[Any], Callable[[Any, Exception | None], None]]] = deque()
+        self._under_way = 0
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     def fileno(self) -> int:
@@ -35,6 +37,7 @@ class Jobs:
             self._ended.append((future, then))
             os.eventfd_write(self._wake, 1)
 
+        self._under_way += 1
         self._pool.submit(work).add_done_callback(ended)
 
     def turn(self) -> bool:
@@ -42,6 +45,7 @@ class Jobs:
         is_any = bool(self._ended)
         while self._ended:
             future, then = self._ended.popleft()
+            self._under_way -= 1
             error = future.exception()
             if error is not None and not isinstance(error, Exception):
                 raise error
@@ -53,7 +57,12 @@ class Jobs:
         os.eventfd_read(self._wake)
 
     def close(self) -> None:
-        """Wait for what is under way, and end."""
+        """Wait for what is under way, and for what its end begins, and end."""
+        poll = select.poll()
+        poll.register(self._wake, select.POLLIN)
+        while self._under_way:
+            poll.poll()
+            self.clear()
+            self.turn()
         self._pool.shutdown()
-        self.turn()
         os.close(self._wake)

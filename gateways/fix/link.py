@@ -75,8 +75,7 @@ class Link:
         self._resending: Resending | None = None
         self._subscriber: Subscriber | None = None
         """Of a session for market data."""
-        self._moved_ns = now_ns
-        self._moved_bytes = 0
+        self._moved_ns, self._moved_bytes = now_ns, 0
         self._leave_by_ns = NEVER
         self._is_leaving = False
         """Whether nothing more is said but what is in `_out`."""
@@ -106,16 +105,16 @@ class Link:
     def next_tick_ns(self) -> int:
         """When `tick` next has something to do."""
         stalled_ns = self._moved_ns + _STALLED_NS if self._out else NEVER
-        return min(self.machine.next_tick_ns, stalled_ns, self._leave_by_ns)
+        machine_ns = NEVER if self._is_held and self.line is not None else self.machine.next_tick_ns
+        return min(machine_ns, stalled_ns, self._leave_by_ns)
 
     # What the loop tells --------------------------------------------------------------------------------------------
 
     def readable(self, now_ns: int) -> None:
         """Take the bytes that are there."""
-        buffer = self._gateway.buffer
         kept = self._restore()
         try:
-            size = self.socket.recv_into(buffer[kept:-PAD].data)
+            size = self.socket.recv_into(self._gateway.buffer[kept:-PAD].data)
         except BlockingIOError:
             return
         except OSError as error:
@@ -134,12 +133,15 @@ class Link:
         elif self._out and now_ns >= self._moved_ns + _STALLED_NS:
             self._gateway.counters.slow_dropped += 1
             self.drop("the peer does not read")
-        else:
+        elif not self._is_held or self.line is None:
             self.do(self.machine.tick(now_ns), now_ns)
 
     def log_out(self, text: str, now_ns: int) -> None:
         """Begin to end it."""
-        self.do(self.machine.logout(text, now_ns), now_ns)
+        if self._is_held and self.line is not None:  # between two epochs nothing has a number
+            self.drop(text)
+        else:
+            self.do(self.machine.logout(text, now_ns), now_ns)
 
     def drop(self, reason: str) -> None:
         """End it at once."""
@@ -285,8 +287,7 @@ class Link:
             self.end(TOO_MANY, now_ns)
 
     def _note(self, first: int, last: int) -> None:
-        rows = build.message_noted(np.zeros(last - first + 1, np.int64))
-        self._row(rows, first)
+        self._row(build.message_noted(np.zeros(last - first + 1, np.int64)), first)
 
     def _row(self, commands: batch.Commands, first: int) -> None:
         assert first == self._taken + 1, f"inbound number {first} follows {self._taken}"
@@ -296,8 +297,7 @@ class Link:
     def _submit(self) -> None:
         """Have what was taken journaled."""
         rows, self._rows = self._rows, []
-        first = self._taken + 1 - sum(len(commands.rows) for commands in rows)
-        at = 0
+        first, at = self._taken + 1 - sum(len(commands.rows) for commands in rows), 0
         while at < len(rows):
             chosen, count = [rows[at]], len(rows[at].rows)
             while at + len(chosen) < len(rows) and count + len(rows[at + len(chosen)].rows) <= GAP_FILL_MAX:
@@ -357,7 +357,7 @@ class Link:
     def _next_action(self, now_ns: int) -> bool:
         number, action = self._outbox[0]
         line = self.line
-        if line is not None and number > line.durable_in:
+        if line is not None and (line.index is None or number > line.durable_in):
             return False
         if isinstance(action, Ask) and line and self._subscriber and self._subscriber.is_answering:
             return self._tell(line, now_ns) or not self._subscriber.is_answering

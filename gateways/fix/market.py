@@ -187,10 +187,11 @@ class Subscriber:
             self._answers.popleft()
         while self._due:
             request = next(iter(self._due))
+            del self._due[request]
             told = request.next()
             if told is not None:
+                self._due[request] = None  # behind the others: one that changes all the time is not all that is told
                 return told
-            del self._due[request]
         return None
 
     def note(self, request: BookRequest | StatusRequest) -> None:

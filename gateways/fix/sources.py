@@ -97,9 +97,12 @@ class Sources:
                 if line.settings.role == DROP_COPY:
                     line.take([copy])
 
+    def end(self) -> None:
+        """Begin nothing more."""
+        self._is_closed = True
+
     def close(self) -> None:
         """Close the connections; no job may be under way."""
-        self._is_closed = True
         for source in (self._feed, self._copies):
             if source is not None:
                 source.close()

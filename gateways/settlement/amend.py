@@ -33,7 +33,7 @@ def amend(connection: sa.Connection, deriver: Deriver, block: Block, at: int) ->
     before = _stored(connection, tables.trades, trade_id=int(event["trade_id"][0]))
     is_bust = int(event["kind"][0]) == EventKind.TRADE_BUSTED
     after = trades_of(event, deriver.reference.sizes, TradeState.BUSTED if is_bust else TradeState.CORRECTED)
-    for name in ("cause_seq", "event_index", "time_ns"):
+    for name in ("cause_seq", "event_index", "time_ns", "value_date"):
         after[name] = before[name]
     _change(connection, before, after, event, block.documents[at])
     for name, liquidity in (("taker", Liquidity.TAKER), ("maker", Liquidity.MAKER)):
@@ -45,10 +45,10 @@ def amend(connection: sa.Connection, deriver: Deriver, block: Block, at: int) ->
         "cause": LedgerCause.BUST if is_bust else LedgerCause.CORRECTION,
     }  # fmt: skip
     sizes = deriver.reference.sizes
-    entries = [ledger.of_trades(before, sizes, 0, sign=-1, event=cause)]
-    if not is_bust:
-        entries.append(ledger.of_trades(after, sizes, 0, first=ledger.CORRECTED_FROM, event=cause))
-    return [*deriver.days(event), *deriver.balances.book(np.concatenate(entries))]
+    remains = None if is_bust else after
+    receivers = deriver.obligations.amend(event, before, remains, sizes)
+    entries = ledger.of_change(before, remains, sizes, receivers, **cause)
+    return [*deriver.days(event), *deriver.obligations.changes(), *deriver.balances.book(entries)]
 
 
 def _stored(connection: sa.Connection, table: sa.Table, **key: int) -> Rows:

@@ -9,6 +9,7 @@ Invariants:
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -75,8 +76,16 @@ class Books:
                 found = Cursor(self._venue_id, *_BEGINNING, 0, 0, 0)
             elif found.venue_id != self._venue_id:
                 raise InputError(f"{self._database.name} has the books of venue {found.venue_id}, not {self._venue_id}")
-            for table in (tables.assets, tables.instruments, tables.accounts):
-                deriver.reference.load(table, [dict(row) for row in connection.execute(sa.select(table)).mappings()])
+            for table in (tables.assets, tables.instruments, tables.accounts, tables.calendars):
+                rows = [dict(row) for row in connection.execute(sa.select(table)).mappings()]
+                deriver.reference.load(table, rows)
+                for row in rows:
+                    if table is tables.instruments:
+                        deriver.obligations.cycles.set_instrument(row["instrument_id"], json.loads(row["document"]))
+                    elif table is tables.calendars:
+                        deriver.obligations.cycles.set_calendar(json.loads(row["document"]))
+            owed = sa.select(tables.obligations).where(tables.IS_OPEN)
+            deriver.obligations.load(bulk.load(connection, owed, tables.obligations))
             open_orders = sa.select(tables.orders).where(
                 tables.orders.c.state == sa.literal_column(f"{OrderState.OPEN:d}")
             )

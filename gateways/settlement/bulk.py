@@ -15,7 +15,6 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gateways.settlement import rows as rows_of
-from gateways.settlement import tables
 from gateways.settlement.candles import SUM_MAX
 
 if TYPE_CHECKING:
@@ -92,8 +91,6 @@ def _pending(table: sa.Table) -> str:
 def _merged(table: sa.Table, new: Any) -> dict[str, Any]:
     """Return what a row that is there takes of a new one, by the table's rule."""
     old = table.c
-    if table is tables.obligations:
-        return {"net_units": old.net_units + new.net_units, "state": new.state, "last_seq": new.last_seq}
     most: sa.ColumnElement[int] = sa.literal_column(str(SUM_MAX))
     sums = {
         name: sa.case((old[name] > most - new[name], most), else_=old[name] + new[name])

@@ -14,6 +14,7 @@ from gateways.settlement import candles, ledger, tables
 from gateways.settlement import rows as rows_of
 from gateways.settlement.ledger import Balances
 from gateways.settlement.markets import Markets
+from gateways.settlement.obligations import Obligations
 from gateways.settlement.orders import Orders
 from gateways.settlement.reference import Reference
 from gateways.settlement.rows import Write
@@ -36,7 +37,7 @@ class Derived:
 
 
 class Deriver:
-    """What must be known to go on: definitions, live orders, balances, halts that last, the last day and trade."""
+    """What must be known to go on: definitions, live orders, balances, what is owed, halts, the last day and trade."""
 
     def __init__(self) -> None:
         """Begin at the first event."""
@@ -44,6 +45,7 @@ class Deriver:
         self.orders = Orders()
         self.balances = Balances()
         self.markets = Markets()
+        self.obligations = Obligations()
         self.last_time_ns = -1
         """Of the last event; -1: there was none."""
         self.last_trade_id = 0
@@ -57,21 +59,26 @@ class Deriver:
         is_trade = rows["kind"] == EventKind.TRADE
         notional_units = np.zeros(len(rows), np.int64)
         entries = []
-        if is_trade.any():
-            at = np.flatnonzero(is_trade)
-            trades = trades_of(rows[at], self.reference.sizes)
+        at = np.flatnonzero(is_trade)
+        trades = trades_of(rows[at], self.reference.sizes)
+        writes += self.obligations.follow(block, begin, end, trades, at, self.reference.sizes)
+        if len(at):
             notional_units[at] = trades["notional_units"]
             writes += [
                 Write(tables.trades, trades),
                 Write(tables.executions, executions_of(trades, rows[at])),
                 candles.of_trades(trades),
             ]
-            entries.append(ledger.of_trades(trades, self.reference.sizes, at))
+            entries.append(ledger.of_new_trades(trades, self.reference.sizes, at))
             self.last_trade_id = int(trades["trade_id"][-1])
         is_transfer = (rows["kind"] == EventKind.DEPOSITED) | (rows["kind"] == EventKind.WITHDRAWN)
         if is_transfer.any():
             at = np.flatnonzero(is_transfer)
             entries.append(ledger.of_transfers(rows[at], at))
+        is_settling = (rows["kind"] == EventKind.OBLIGATION_SETTLED) | (rows["kind"] == EventKind.PENALTY_PAID)
+        if is_settling.any():
+            at = np.flatnonzero(is_settling)
+            entries.append(ledger.of_settlements(rows[at], at))
         if entries:
             writes += self.balances.book(np.concatenate(entries))
         writes += self.orders.follow(rows, notional_units)

@@ -15,6 +15,7 @@ from gateways.client import Client
 from gateways.figures import add_follower, report_folder
 from gateways.settlement.books import Books
 from gateways.settlement.database import DatabaseError
+from gateways.settlement.settler import Settler
 from kk99.errors import ClientError
 from kk99.logs import stand_at
 from kk99.metrics.reporter import Reporter
@@ -48,6 +49,7 @@ class Gateway:
         self._address = address
         self._client: Client | None = None
         self._books: Books | None = None
+        self._settler = Settler(settings, address) if settings.settle else None
         self._told_at = 0.0
         self._told_events = 0
 
@@ -81,6 +83,8 @@ class Gateway:
             self._let_go("the engine is away", error, should_stop)
             return 0
         self._tell(count)
+        if self._settler is not None:
+            self._settle(self._settler, should_stop)
         return count
 
     @property
@@ -95,7 +99,9 @@ class Gateway:
             add_follower(figures, self.seq, client.stats)
 
     def close(self) -> None:
-        """Close both connections."""
+        """Close all connections."""
+        if self._settler is not None:
+            self._settler.close()
         if self._client is not None:
             self._client.close()
         self._database.close()
@@ -131,6 +137,17 @@ class Gateway:
             return False
         log.info("following", after_seq=cursor.cause_seq, engine_seq=welcome.durable_seq)
         return True
+
+    def _settle(self, settler: Settler, should_stop: Callable[[], bool]) -> None:
+        """Have what is due settled; what is away is looked for at the next turn."""
+        try:
+            count = settler.turn(self._database)
+        except (ClientError, DatabaseError) as error:
+            settler.close()
+            self._wait("settling waits", error, should_stop)
+            return
+        if count:
+            log.info("settling", obligations=count)
 
     def _let_go(self, what: str, error: Exception, should_stop: Callable[[], bool]) -> None:
         """Forget what is held in memory, which may be ahead of the tables, and the place in the stream."""

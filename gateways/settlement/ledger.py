@@ -8,6 +8,11 @@ Entries of an event, by number:
     TRADE_CORRECTED  the trade as it was, signs turned, then 8 to 15: as it is now
     DEPOSITED     0 account +gross    1 account -fee    2 OUTSIDE -gross    3 FEES    4 BURNED
     WITHDRAWN     0 account -amount   1 account -fee    2 OUTSIDE +amount   3 FEES    4 BURNED
+    OBLIGATION_SETTLED  0 account +amount    1 CLEARING -amount
+    PENALTY_PAID        0 account +amount    1 FEES -amount
+
+In 0, 4 and 5 of a trade that settles later stands CLEARING, and so in what a bust or correction takes back and gives
+as long as that is owed.
 
 Invariants, each a test: entries of 0 are not written; the entries of an event sum to 0 per asset; the balance of an
 account is the venue's own, to the unit.
@@ -15,6 +20,7 @@ account is the venue's own, to the unit.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -22,7 +28,7 @@ import numpy as np
 from gateways.settlement import rows as rows_of
 from gateways.settlement import tables
 from gateways.settlement.rows import Write
-from gateways.settlement.terms import DAY_NS, OUTSIDE_ACCOUNT, EntryKind, LedgerCause, ObligationState
+from gateways.settlement.terms import DAY_NS, OUTSIDE_ACCOUNT, EntryKind, LedgerCause
 from kk99 import schema
 from kk99.schema import EventKind, Side
 
@@ -30,7 +36,6 @@ if TYPE_CHECKING:
     from gateways.settlement.reference import Sizes
     from gateways.settlement.rows import Rows, Words
 
-TRADE_CAUSES: Final = (LedgerCause.TRADE, LedgerCause.BUST, LedgerCause.CORRECTION)
 CORRECTED_FROM: Final = 8
 """The number of the first entry of a correction that is of the trade as it now is."""
 _ENTRY: Final = np.dtype([("position", np.int64), *rows_of.dtype_of(tables.ledger).descr])
@@ -50,34 +55,93 @@ def _entries(count: int, parts: list[tuple[Any, Any, Any, EntryKind]], first: in
     return made.reshape(-1)
 
 
-def of_trades(
-    trades: Rows, sizes: Sizes, position: Any, *, sign: int = 1, first: int = 0, event: dict[str, Any] | None = None
-) -> Rows:
-    """Return the entries of rows of the table `trades`, or with `sign` -1 what takes them back.
+@dataclass(frozen=True, slots=True)
+class Legs:
+    """What trades move: assets and accounts of both sides, and amounts in units, int64 (n,) each."""
 
-    `position` gives the order of the events, (n,); `event` names another event than the trade itself as the cause.
-    """
+    base: Words
+    quote: Words
+    buyer: Words
+    seller: Words
+    lots: Words
+    """Of the base asset."""
+    cost: Words
+    buyer_fee: Words
+    seller_fee: Words
+
+    @property
+    def received_cost(self) -> Words:
+        """What the seller receives of the quote asset."""
+        return self.cost - self.seller_fee
+
+
+def legs_of(trades: Rows, sizes: Sizes) -> Legs:
+    """Return what rows of the table `trades` move."""
     base, quote, lot_units, _ = sizes.of(trades["instrument_id"])
     is_buy = trades["side"] == Side.BUY
-    buyer = np.where(is_buy, trades["taker_account_id"], trades["maker_account_id"])
-    seller = np.where(is_buy, trades["maker_account_id"], trades["taker_account_id"])
-    buyer_fee = np.where(is_buy, trades["taker_fee_units"], trades["maker_fee_units"])
-    seller_fee = np.where(is_buy, trades["maker_fee_units"], trades["taker_fee_units"])
-    lots, cost, burned = sign * trades["qty_lots"] * lot_units, sign * trades["notional_units"], trades["burned_units"]
-    fees = sign * (buyer_fee + seller_fee - burned)
+
+    def of_side(is_takers: Any, name: str) -> Words:
+        return np.where(is_takers, trades[f"taker_{name}"], trades[f"maker_{name}"])
+
+    return Legs(
+        base, quote, of_side(is_buy, "account_id"), of_side(~is_buy, "account_id"), trades["qty_lots"] * lot_units,
+        trades["notional_units"], of_side(is_buy, "fee_units"), of_side(~is_buy, "fee_units"),
+    )  # fmt: skip
+
+
+def of_new_trades(trades: Rows, sizes: Sizes, position: Any) -> Rows:
+    """Return the entries of rows of the table `trades`, all new; `position` is the order of the events, (n,)."""
+    legs, is_later = legs_of(trades, sizes), trades["value_date"] != 0
+    to_buyer = np.where(is_later, schema.CLEARING_ACCOUNT, legs.buyer)
+    to_seller = np.where(is_later, schema.CLEARING_ACCOUNT, legs.seller)
+    return _of_trades(trades, legs, position, (to_buyer, to_seller), cause=LedgerCause.TRADE)
+
+
+def of_change(before: Rows, after: Rows | None, sizes: Sizes, receivers: tuple[int, int], **event: Any) -> Rows:
+    """Return the entries of a bust (`after` None) or correction of one trade, rows (1,) of the table `trades`.
+
+    `receivers` stand for the buyer and the seller in what they received; `event` has the cause's columns.
+    """
+    parts = [_of_trades(before, legs_of(before, sizes), 0, receivers, sign=-1, **event)]
+    if after is not None:
+        parts.append(_of_trades(after, legs_of(after, sizes), 0, receivers, first=CORRECTED_FROM, **event))
+    return np.concatenate(parts)
+
+
+def _of_trades(
+    trades: Rows, legs: Legs, position: Any, receivers: tuple[Any, Any], *, sign: int = 1, first: int = 0, **event: Any
+) -> Rows:
+    """Return the entries of trades, or with `sign` -1 what takes them back; `event` says what is other than theirs."""
+    to_buyer, to_seller = receivers
+    burned = trades["burned_units"]
     parts = [
-        (buyer, base, lots, EntryKind.PRINCIPAL),
-        (buyer, quote, -cost, EntryKind.PRINCIPAL),
-        (buyer, quote, -sign * buyer_fee, EntryKind.FEE),
-        (seller, base, -lots, EntryKind.PRINCIPAL),
-        (seller, quote, cost, EntryKind.PRINCIPAL),
-        (seller, quote, -sign * seller_fee, EntryKind.FEE),
-        (schema.FEES_ACCOUNT, quote, fees, EntryKind.FEE),
-        (schema.BURNED_ACCOUNT, quote, sign * burned, EntryKind.FEE),
+        (to_buyer, legs.base, sign * legs.lots, EntryKind.PRINCIPAL),
+        (legs.buyer, legs.quote, -sign * legs.cost, EntryKind.PRINCIPAL),
+        (legs.buyer, legs.quote, -sign * legs.buyer_fee, EntryKind.FEE),
+        (legs.seller, legs.base, -sign * legs.lots, EntryKind.PRINCIPAL),
+        (to_seller, legs.quote, sign * legs.cost, EntryKind.PRINCIPAL),
+        (to_seller, legs.quote, -sign * legs.seller_fee, EntryKind.FEE),
+        (schema.FEES_ACCOUNT, legs.quote, sign * (legs.buyer_fee + legs.seller_fee - burned), EntryKind.FEE),
+        (schema.BURNED_ACCOUNT, legs.quote, sign * burned, EntryKind.FEE),
     ]
     names = ("cause_seq", "event_index", "time_ns")
-    common = {name: trades[name] for name in names} | {"cause": LedgerCause.TRADE} | (event or {})
+    common = {name: trades[name] for name in names} | event
     return _entries(len(trades), parts, first, position=position, trade_id=trades["trade_id"], **common)
+
+
+def of_settlements(events: Rows, position: Any) -> Rows:
+    """Return the entries of OBLIGATION_SETTLED and PENALTY_PAID rows."""
+    is_penalty = events["kind"] == EventKind.PENALTY_PAID
+    payer = np.where(is_penalty, schema.FEES_ACCOUNT, schema.CLEARING_ACCOUNT)
+    kind: Any = np.where(is_penalty, EntryKind.PENALTY, EntryKind.PRINCIPAL)
+    parts = [
+        (events["account_id"], events["asset_id"], events["amount_units"], kind),
+        (payer, events["asset_id"], -events["amount_units"], kind),
+    ]
+    return _entries(
+        len(events), parts, 0, position=position, cause_seq=events["cause_seq"], event_index=events["index"],
+        time_ns=events["time_ns"], cause=np.where(is_penalty, LedgerCause.PENALTY, LedgerCause.SETTLEMENT),
+    )  # fmt: skip
 
 
 def of_transfers(events: Rows, position: Any) -> Rows:
@@ -139,7 +203,7 @@ class Balances:
         return [
             Write(tables.ledger, booked),
             Write(tables.balances, standing, "replace"),
-            *_of_days(entries, keys),
+            _of_days(entries, keys),
         ]
 
     def _places(self, keys: Words) -> Words:
@@ -157,28 +221,12 @@ class Balances:
         return places
 
 
-def _of_days(entries: Rows, keys: Words) -> list[Write]:
-    """Return the last balance of each day and what its trades come to; `entries` are by key, then in order."""
-    day = entries["time_ns"] // DAY_NS
-    starts = rows_of.group_starts(keys, day)
+def _of_days(entries: Rows, keys: Words) -> Write:
+    """Return the last balance of each day; `entries` are by key, then in order."""
+    starts = rows_of.group_starts(keys, entries["time_ns"] // DAY_NS)
     last = entries[np.append(starts[1:], len(entries)) - 1]
     daily = rows_of.made(
         tables.daily_balances, len(last), account_id=last["account_id"], asset_id=last["asset_id"],
         day=last["time_ns"] // DAY_NS, balance_units=last["balance_units"],
     )  # fmt: skip
-    is_due = np.isin(entries["cause"], TRADE_CAUSES) & (entries["account_id"] >= schema.VENUE_ACCOUNTS)
-    return [Write(tables.daily_balances, daily, "replace"), *_obligations(entries[is_due], keys[is_due], day[is_due])]
-
-
-def _obligations(entries: Rows, keys: Words, day: Words) -> list[Write]:
-    """Return what trades come to, netted: every instrument settles at the trade, so it is settled already."""
-    if not len(entries):
-        return []
-    starts = rows_of.group_starts(keys, day)
-    last = entries[np.append(starts[1:], len(entries)) - 1]
-    made = rows_of.made(
-        tables.obligations, len(last), account_id=last["account_id"], asset_id=last["asset_id"],
-        trade_day=day[starts], settle_day=day[starts], net_units=np.add.reduceat(entries["amount_units"], starts),
-        state=ObligationState.SETTLED, last_seq=last["cause_seq"],
-    )  # fmt: skip
-    return [Write(tables.obligations, made, "merge")]
+    return Write(tables.daily_balances, daily, "replace")

@@ -36,7 +36,11 @@ def _is_one_of(*kinds: EventKind) -> Any:
 _PLACES: Final = _is_one_of(EventKind.ORDER_ACCEPTED, EventKind.ORDER_REPLACED, EventKind.ORDER_TRIGGERED)
 """Events that name all terms of an order."""
 _CHANGES: Final = _PLACES | _is_one_of(
-    EventKind.ORDER_REDUCED, EventKind.ORDER_RESIZED, EventKind.ORDER_CANCELED, EventKind.TRADE
+    EventKind.ORDER_REDUCED,
+    EventKind.ORDER_RESIZED,
+    EventKind.ORDER_CANCELED,
+    EventKind.TRADE,
+    EventKind.ORDER_RELEASED,
 )
 _TERMS: Final = ("side", "order_type", "time_in_force", "flags", "price_ticks", "client_id_lo", "client_id_hi")
 CHANGING: Final = (
@@ -139,7 +143,7 @@ def _take_terms(found: Rows, rows: Rows, its: Words) -> None:
     for name in _TERMS:
         found[name][placed] = rows[name][is_placed]
     found["flags"] &= ~np.int64(Flag.PRIORITY_KEPT)  # said of the event, not of the order
-    sets_qty = kinds_ != EventKind.TRADE
+    sets_qty = ~np.isin(kinds_, (EventKind.TRADE, EventKind.ORDER_RELEASED))  # theirs is what was traded or released
     found["qty_lots"][its[sets_qty]] = rows["qty_lots"][sets_qty]
     accepted = rows[is_new]
     is_budget = (

@@ -206,10 +206,10 @@ class Queries:
         return self._page(query, key, after, limit, newest_first=newest_first)
 
     def obligations(self, account_id: int, *, after: Key | None = None, limit: int = 100) -> Page:
-        """Return what the trades of an account come to, by asset and day."""
+        """Return what the trades of an account left owed, by asset and value date; states are as stored, none DUE."""
         its = tables.obligations.c
         query = sa.select(tables.obligations).where(its.account_id == account_id)
-        return self._page(query, (its.asset_id, its.trade_day, its.settle_day), after, limit, newest_first=False)
+        return self._page(query, (its.asset_id, its.value_date), after, limit, newest_first=False)
 
     # Inside -----------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""The books against the core, to the unit: every balance, what came in and went out, and every open order.
+"""The books against the core, to the unit: every balance, what came in and went out, what is owed, every open order.
 
 The core's side is an image of its state at a sequence. The books are compared at that very event, so they must have
 reached it and not gone further, or the movements since are taken back from the ledger.
@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from gateways.settlement import tables
 from gateways.settlement.books import cursor_of
-from gateways.settlement.terms import OUTSIDE_ACCOUNT, OrderState
+from gateways.settlement.terms import OUTSIDE_ACCOUNT, ObligationState, OrderState
 from kk99.errors import InputError
 from kk99.schema import EventKind
 
@@ -29,13 +29,15 @@ class Difference:
     """One thing in which books and core differ."""
 
     what: str
-    """"balance", "outside" or "order"."""
+    """"balance", "outside", "obligation", "failed obligation" or "order"."""
     number: int
     """The account or the order."""
     asset_id: int
     books: int
     """Units, or the order's open lots."""
     core: int
+    value_date: int = 0
+    """Of an obligation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,8 @@ class Reconciliation:
     balances: int
     orders: int | None
     """Open orders compared; None when the books had gone beyond the image, so that they can't be."""
+    obligations: int | None
+    """Open obligations compared; None likewise (their sums still are: they are CLEARING's balances)."""
     differences: tuple[Difference, ...]
 
 
@@ -65,17 +69,43 @@ def reconcile(connection: sa.Connection, last_event: tuple[int, int], frames: Se
         for account_id, asset_id in sorted(core.keys() | books.keys())
         if (mine := books.get((account_id, asset_id), 0)) != (theirs := core.get((account_id, asset_id), 0))
     ]
-    orders = None
+    orders = obligations = None
     if cursor.event == last_event:
-        of_core = _core_orders(rows)
-        of_books = _books_orders(connection)
-        orders = len(of_core)
-        differences += [
-            Difference("order", order_id, 0, of_books.get(order_id, 0), of_core.get(order_id, 0))
-            for order_id in sorted(of_core.keys() | of_books.keys())
-            if of_books.get(order_id, -1) != of_core.get(order_id, -1)
-        ]
-    return Reconciliation(last_event[0], len(core.keys() | books.keys()), orders, tuple(differences))
+        orders, unlike = _compare_orders(connection, rows)
+        differences += unlike
+        obligations, unlike = _compare_obligations(connection, rows)
+        differences += unlike
+    return Reconciliation(last_event[0], len(core.keys() | books.keys()), orders, obligations, tuple(differences))
+
+
+def _compare_orders(connection: sa.Connection, rows: Rows) -> tuple[int, list[Difference]]:
+    """Return how many orders are open in the core, and those in which the books differ."""
+    core, books = _core_orders(rows), _books_orders(connection)
+    return len(core), [
+        Difference("order", order_id, 0, books.get(order_id, 0), core.get(order_id, 0))
+        for order_id in sorted(core.keys() | books.keys())
+        if books.get(order_id, -1) != core.get(order_id, -1)
+    ]
+
+
+def _compare_obligations(connection: sa.Connection, rows: Rows) -> tuple[int, list[Difference]]:
+    """Return how many obligations are open in the core, and those in which the books differ; failed ones are others."""
+    images = rows[rows["kind"] == EventKind.OBLIGATION_IMAGE]
+    names = ("account_id", "asset_id", "order_id", "state", "amount_units")
+    core = {one[:4]: one[4] for one in zip(*(images[name].tolist() for name in names), strict=True)}
+    its = tables.obligations.c
+    query = sa.select(its.account_id, its.asset_id, its.value_date, its.state, its.amount_units).where(tables.IS_OPEN)
+    books = {
+        (account, asset, date, int(state == ObligationState.FAILED)): int(units)
+        for account, asset, date, state, units in connection.execute(query)
+    }
+    return len(core), [
+        Difference(
+            "failed obligation" if key[3] else "obligation", key[0], key[1], books.get(key, 0), core.get(key, 0), key[2]
+        )
+        for key in sorted(core.keys() | books.keys())
+        if books.get(key) != core.get(key)
+    ]
 
 
 def _core_balances(rows: Rows) -> dict[tuple[int, int], int]:

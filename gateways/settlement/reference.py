@@ -32,6 +32,7 @@ _VENUE_NAMES: Final = {
     schema.FEES_ACCOUNT: "FEES",
     schema.BURNED_ACCOUNT: "BURNED",
     schema.INSURANCE_ACCOUNT: "INSURANCE",
+    schema.CLEARING_ACCOUNT: "CLEARING",
 }
 """Accounts that no event defines."""
 
@@ -88,7 +89,9 @@ class Reference:
     def __init__(self) -> None:
         """Know the venue's own accounts only."""
         self.sizes = Sizes()
-        self._rows: dict[sa.Table, dict[int, Record]] = {tables.assets: {}, tables.instruments: {}, tables.accounts: {}}
+        self._rows: dict[sa.Table, dict[int, Record]] = {
+            tables.assets: {}, tables.instruments: {}, tables.accounts: {}, tables.calendars: {},
+        }  # fmt: skip
         self._asset_ids: dict[str, int] = {}
         self._changed: dict[sa.Table, set[int]] = {table: set() for table in self._rows}
         for number, name in _VENUE_NAMES.items():
@@ -122,6 +125,8 @@ class Reference:
         text = json.dumps(document, sort_keys=True, separators=(",", ":"))
         if kind == EventKind.ASSET_DEFINED:
             self._set(tables.assets, number, name=document["name"], scale=document["scale"], document=text)
+        elif kind == EventKind.SETTLEMENT_CALENDAR_DEFINED:
+            self._set(tables.calendars, int(row["order_id"]), name=document["name"], document=text)
         elif kind in {EventKind.INSTRUMENT_DEFINED, EventKind.INSTRUMENT_CHANGED}:
             self._instrument(number, document, text)
         elif kind in {EventKind.ACCOUNT_DEFINED, EventKind.ACCOUNT_CHANGED}:

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from gateways.settlement import tables
 from gateways.settlement.terms import DAY_NS, EntryKind, LedgerCause, Liquidity, TradeState
+from kk99 import schema
 from kk99.decimals import Precision, amount_text
 from kk99.errors import InputError, InvariantError
 from kk99.schema import Side
@@ -120,6 +121,23 @@ def account_named(connection: sa.Connection, text: str) -> Record:
     return dict(row)
 
 
+def asset_named(connection: sa.Connection, text: str) -> Record:
+    """Return the asset of a name or, failing that, of a number; `InputError` if there is none."""
+    its = tables.assets.c
+    rows = connection.execute(sa.select(tables.assets).order_by(its.asset_id)).mappings().all()
+    for row in sorted(rows, key=lambda one: one["name"] != text):
+        if text in {row["name"], str(row["asset_id"])}:
+            return dict(row)
+    raise InputError(f"the books have no asset named or numbered {text!r}")
+
+
+def date_text(date: int) -> str:
+    """Return a day since 1970 as ISO 8601, or as a number where the calendar has no name for it."""
+    if date > (dt.date.max - _EPOCH).days:
+        return f"day {date}"
+    return str(_EPOCH + dt.timedelta(days=date))
+
+
 def time_text(time_ns: int) -> str:
     """Return a time as ISO 8601 in UTC, to the nanosecond."""
     seconds, rest = divmod(time_ns, 10**9)
@@ -144,7 +162,9 @@ def confirmations(connection: sa.Connection, account: Record, period: Period) ->
     names = Names(connection)
     its = tables.executions.c
     begin, end = period.bounds(connection, "trade_id")
-    query = sa.select(tables.executions).where(its.account_id == account["account_id"], its.trade_id >= begin)
+    trade = tables.trades.c
+    query = sa.select(tables.executions, trade.value_date).join(tables.trades, trade.trade_id == its.trade_id)
+    query = query.where(its.account_id == account["account_id"], its.trade_id >= begin)
     query = query.where(its.trade_id < end).order_by(its.trade_id, its.liquidity)
     for row in _streamed(connection, query):
         instrument, quote = row["instrument_id"], names.quote(row["instrument_id"])
@@ -157,7 +177,7 @@ def confirmations(connection: sa.Connection, account: Record, period: Period) ->
             "net": names.amount(row["notional_units"] + sign * row["fee_units"], quote), "currency": names.asset(quote),
             "liquidity": Liquidity(row["liquidity"]).name, "order_id": row["order_id"],
             "state": TradeState(row["state"]).name,
-            "settlement_date": str(_EPOCH + dt.timedelta(days=row["time_ns"] // DAY_NS)),
+            "settlement_date": date_text(row["value_date"] or row["time_ns"] // DAY_NS),
         }  # fmt: skip
 
 
@@ -225,16 +245,27 @@ def invoice(connection: sa.Connection, account: Record, period: Period) -> list[
     is_rebate = sa.case((sa.and_(its.amount_units > 0, its.cause == int(LedgerCause.TRADE)), 1), else_=0)
     query = (
         sa.select(its.asset_id, its.cause, is_rebate, sa.func.count(), sa.func.sum(its.amount_units))
-        .where(its.account_id == account["account_id"], its.entry_kind == int(EntryKind.FEE))
+        .where(its.entry_kind == int(EntryKind.FEE), its.asset_id.in_(sa.select(tables.assets.c.asset_id)))
         .where(its.cause_seq >= begin, its.cause_seq <= end, period.contains(its.time_ns))
         .group_by(its.asset_id, its.cause, is_rebate)
     )
-    found = sorted(tuple(int(value) for value in row) for row in connection.execute(query))
+    # What is to be paid later comes to the seller without its fee, which CLEARING bears until then.
+    trade = tables.trades.c
+    seller = sa.case((trade.side == int(Side.BUY), trade.maker_account_id), else_=trade.taker_account_id)
+    own = query.where(its.account_id == account["account_id"])
+    cleared = query.join(tables.trades, trade.trade_id == its.trade_id).where(
+        its.account_id == schema.CLEARING_ACCOUNT, seller == account["account_id"]
+    )
+    sums: dict[tuple[int, int, int], tuple[int, int]] = {}
+    for row in (*connection.execute(own), *connection.execute(cleared)):
+        asset_id, cause, rebate, count, units = (int(value) for value in row)
+        before = sums.get((asset_id, cause, rebate), (0, 0))
+        sums[asset_id, cause, rebate] = before[0] + count, before[1] + units
     return [
         {
             "account": account["name"], "from": str(period.first), "to": str(period.last),
             "asset": names.asset(asset_id), "what": _REBATES if rebate else _FEE_NAMES[LedgerCause(kind)],
             "count": count, "amount": names.amount(-units, asset_id),
         }
-        for asset_id, kind, rebate, count, units in found
+        for (asset_id, kind, rebate), (count, units) in sorted(sums.items())
     ]  # fmt: skip

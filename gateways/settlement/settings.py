@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from gateways.settlement.database import Database
 from kk99.errors import InputError
+from kk99.protocol import NAME_BYTES_MAX
 
 BOOKS_FILE: Final = "books.db"
 
@@ -35,6 +36,14 @@ class SettlementSettings:
     """Events that one transaction takes, about."""
     wait_s: float = _bounded(0.05, 0.0, 10.0)
     """How long an event waits at most for others to share its transaction."""
+    settle: bool = False
+    """Whether the gateway settles what is due, by commands; only one gateway of a venue should."""
+    session: str = "settlement"
+    """The session under whose name it does."""
+    retry_s: float = _bounded(3_600.0, 1.0, 604_800.0)
+    """How long after an obligation failed to settle it is tried again."""
+    penalty_ppm: int = _bounded(0, 0, 1_000_000)
+    """What a failed obligation costs the venue for each day after its value date, in millionths of what is owed."""
 
     def __post_init__(self) -> None:
         """Check every bound."""
@@ -43,6 +52,8 @@ class SettlementSettings:
                 low, high = field.metadata["low"], field.metadata["high"]
                 if not low <= getattr(self, field.name) <= high:
                     raise InputError(f"{field.name} = {getattr(self, field.name)}: must be from {low} to {high}")
+        if not 1 <= len(self.session.encode()) <= NAME_BYTES_MAX:
+            raise InputError(f"session = {self.session!r}: must be 1 to {NAME_BYTES_MAX} bytes")
 
     def open(self, folder: Path, *, is_writer: bool = False) -> Database:
         """Return the database; `folder` is where the books lie by default. Raises `InputError`."""

@@ -105,6 +105,14 @@ accounts: Final = _table(
     rowid=True,
 )  # fmt: skip
 
+calendars: Final = _table(
+    "calendars", "Settlement calendars, as they now stand.",
+    _int("calendar_id", "Number.", primary_key=True),
+    _text("name", "Name."),
+    _text("document", "The whole definition with its dates (days since 1970-01-01), JSON."),
+    rowid=True,
+)  # fmt: skip
+
 # Markets --------------------------------------------------------------------------------------------------------------
 
 instrument_states: Final = _table(
@@ -221,6 +229,7 @@ trades: Final = _table(
     _big("maker_order_id", "The maker's order."),
     _big("maker_fee_units", "The maker's fee; negative: a rebate."),
     _big("burned_units", "The part of both fees that was burned."),
+    _big("value_date", "When it settles: days since 1970-01-01; 0: it settled at the trade."),
     rowid=True,
 )  # fmt: skip
 sa.Index("trades_by_instrument", trades.c.instrument_id, trades.c.time_ns, trades.c.trade_id)
@@ -299,14 +308,27 @@ daily_balances: Final = _table(
 )  # fmt: skip
 
 obligations: Final = _table(
-    "obligations", "What the trades of a day come to, netted per account, asset and settlement date.",
-    _int("account_id", "Account.", primary_key=True),
+    "obligations", "What trades that settle later leave owed, netted per account, asset and value date.",
+    _int("account_id", "Whom it is owed to.", primary_key=True),
     _int("asset_id", "Asset.", primary_key=True),
-    _int("trade_day", "Day of the trades: days since 1970-01-01.", primary_key=True),
-    _int("settle_day", "Day of settlement.", primary_key=True),
-    _big("net_units", "To receive, or (negative) to deliver; fees included."),
-    _small("state", "ObligationState."),
+    _big("value_date", "When it is due: days since 1970-01-01.", primary_key=True),
+    _big("amount_units", "What is owed, the seller's fees taken off; of a settled one what was paid."),
+    _small("state", "ObligationState: PENDING, FAILED or SETTLED."),
+    _big("reason", "Why it failed: a number of who said so."),
+    _big("penalty_units", "Penalties paid for it."),
+    _big("opened_seq", "Sequence of the first trade's command."),
+    _big("opened_ns", "When that was."),
+    _big("failed_seq", "Sequence of the command by which it failed; 0: it did not."),
+    _big("failed_ns", "When that was."),
+    _big("settled_seq", "Sequence of the command by which it was settled; 0: it is open."),
+    _big("settled_ns", "When that was."),
     _big("last_seq", "Sequence of the last change."),
+)  # fmt: skip
+IS_OPEN: Final = obligations.c.settled_seq == sa.literal_column("0")
+"""Of an obligation: it is not settled."""
+sa.Index(
+    "obligations_open", obligations.c.value_date, obligations.c.account_id, obligations.c.asset_id,
+    sqlite_where=IS_OPEN, postgresql_where=IS_OPEN,
 )  # fmt: skip
 
 candles: Final = _table(
@@ -331,6 +353,8 @@ SQLITE_STATISTICS: Final = {
     "orders_by_client_id": "10000000 1000 1",
     "orders_open": "1000 2 1 1",
     "trades_by_instrument": "10000000 100000 1 1",
+    "obligations": "1000000 1000 100 1",
+    "obligations_open": "10000 2000 2 1",
     "executions": "10000000 1000 1 1",
     "executions_by_order": "10000000 1000 2 1 1",
     "executions_by_instrument": "10000000 1000 100 1 1",

@@ -48,6 +48,8 @@ class LedgerCause(Documented):
     CORRECTION = 3, "A trade got another price or quantity."
     DEPOSIT = 4, "Money or assets came in."
     WITHDRAWAL = 5, "Money or assets went out."
+    SETTLEMENT = 6, "What was owed was paid, out of CLEARING."
+    PENALTY = 7, "The venue paid for an obligation that failed to settle."
 
 
 class EntryKind(Documented):
@@ -55,12 +57,13 @@ class EntryKind(Documented):
 
     PRINCIPAL = 1, "What was bought, sold, paid, received, deposited or withdrawn."
     FEE = 2, "A fee, a rebate, or the venue's part of one."
+    PENALTY = 3, "A penalty for an obligation that failed to settle."
 
 
 class ObligationState(Documented):
-    """How the delivery of what trades came to stands."""
+    """How the delivery of what trades left owed stands."""
 
-    PENDING = 1, "The settlement date has not come."
-    DUE = 2, "The settlement date has come."
-    SETTLED = 3, "Delivered and paid."
-    FAILED = 4, "Not delivered on its date."
+    PENDING = 1, "Open, and nothing was said of it; once its value date has come, it is due."
+    DUE = 2, "Open, and its value date has come. Made by the clock when it is asked for: no row has it."
+    SETTLED = 3, "Paid out of CLEARING."
+    FAILED = 4, "Open, and said to have failed; it can still be settled."

@@ -40,9 +40,12 @@ def ask_engine(site: Site) -> tuple[dict[str, Any] | None, str]:
     """Return the engine's counters, or None and why no engine of this venue answers."""
     try:
         with site.client() as client:
-            return client.engine_stats(), ""
+            stats = client.engine_stats()
     except ClientError as error:
         return None, str(error)
+    if odd := [name for name in _FROM_ENGINE if not isinstance(stats.get(name), int | float)]:
+        return None, f"the engine does not tell its {odd[0]}: it is of another release"
+    return stats, ""
 
 
 def venue_standing(site: Site) -> tuple[Standing, str]:

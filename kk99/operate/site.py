@@ -75,13 +75,25 @@ class Site:
     @contextmanager
     def client(self, session_name: str | None = None) -> Iterator[Client]:
         """Give a client of the engine; `ClientError` that says how to start it when there is none."""
+        with self._reader() as client:
+            if session_name is None:
+                yield client
+                return
+        with Client.connect(self.address, session_name, timeout_s=ENGINE_TIMEOUT_S) as client:
+            yield client
+
+    def _reader(self) -> Client:
+        """Return a client that only looks, so that an engine of another venue is not even asked for a session."""
         try:
-            client = Client.connect(self.address, session_name, timeout_s=ENGINE_TIMEOUT_S)
+            client = Client.connect(self.address, timeout_s=ENGINE_TIMEOUT_S)
         except ClientError as error:
             raise ClientError(f"{error}; {self.how_to_start}") from error
-        with client:
+        try:
             self._refuse_another_venue(client)
-            yield client
+        except BaseException:
+            client.close()
+            raise
+        return client
 
     def _refuse_another_venue(self, client: Client) -> None:
         """Raise `ClientError` when the engine that answers is not the one of the data folder."""

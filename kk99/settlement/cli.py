@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import datetime as dt
+import datetime as dt  # noqa: TC003 - the commands' types
 import json
 import time
-from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - the commands' types
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -14,91 +13,51 @@ import click
 from gateways.client import Client
 from gateways.settlement import books, content, reconcile, reports
 from gateways.settlement import settings as settings_of
-from kk99 import batch, config
 from kk99.errors import ClientError, InputError
-from kk99.paths import DataDir
+from kk99.settlement import settling
+from kk99.settlement.options import (
+    address_of,
+    config_option,
+    connect_option,
+    csv_option,
+    data_option,
+    from_option,
+    json_option,
+    open_books,
+    reading,
+    to_option,
+)
 from kk99.settlement.show import print_record, print_records
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import sqlalchemy as sa
-
     from gateways.settlement.database import Database
+    from kk99 import batch
 
 _CATCH_UP_S: Final = 60.0
 _LOOK_S: Final = 0.02
 _TELL_S: Final = 1.0
 _ENGINE_S: Final = 2.0
 
-_config = click.option("--config", "file", type=click.Path(path_type=Path), help="TOML file with [settlement].")
-_data = click.option(
-    "--data", type=click.Path(path_type=Path), default=Path("var"), envvar="KK99_DATA", show_default=True,
-    help="The venue's folder; the books lie in it, under settlement, unless the settings say else.",
-)  # fmt: skip
-_connect = click.option(
-    "--connect", "address", help="The engine: folder of its sockets (default: run in --data) or tcp://host:port."
-)
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-_csv = click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
-
-
-class _Day(click.ParamType[dt.date]):
-    """A UTC day."""
-
-    name = "day"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dt.date:
-        """Return the day that YYYY-MM-DD names."""
-        if isinstance(value, dt.date):
-            return value
-        try:
-            return dt.date.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is no day such as 2026-03-31.", param, ctx)
-
-
-_from = click.option("--from", "first", type=_Day(), required=True, help="First UTC day.")
-_to = click.option("--to", "last", type=_Day(), help="Last UTC day (default: the first).")
-
 
 @click.group()
 def settlement() -> None:
-    """Look into the books, prove them, derive them anew, print what accounts get."""
+    """Look into the books, prove them, derive them anew, settle what is owed, print what accounts get."""
 
 
-def _address(data: Path) -> str:
-    return config.EngineSettings(data_dir=data).address
-
-
-@contextmanager
-def _database(file: Path | None, data: Path, *, is_writer: bool = False) -> Iterator[Database]:
-    """Give the database of the books; a reader's must have this release's tables."""
-    database = settings_of.load(file).open(DataDir(data.absolute()).settlement, is_writer=is_writer)
-    with database:
-        if not is_writer:
-            if database.is_sqlite and not Path(database.url.database or "").exists():
-                raise InputError(f"{database.name}: no books there yet: run `kk99 gateway settlement`")
-            database.check()
-        yield database
-
-
-@contextmanager
-def _reading(file: Path | None, data: Path) -> Iterator[sa.Connection]:
-    with _database(file, data) as database, database.reading() as connection:
-        yield connection
+for _command in settling.COMMANDS:
+    settlement.add_command(_command)
 
 
 # How the books stand --------------------------------------------------------------------------------------------------
 
 
 @settlement.command()
-@_config
-@_data
-@_json
+@config_option
+@data_option
+@json_option
 def status(file: Path | None, data: Path, as_json: bool) -> None:
     """Print how far the books go."""
-    with _reading(file, data) as connection:
+    with reading(file, data) as connection:
         cursor = books.cursor_of(connection)
     if cursor is None:
         raise InputError("the books are empty: no event came yet")
@@ -110,13 +69,13 @@ def status(file: Path | None, data: Path, as_json: bool) -> None:
 
 
 @settlement.command(name="hash")
-@_config
-@_data
-@_json
+@config_option
+@data_option
+@json_option
 def hash_(file: Path | None, data: Path, as_json: bool) -> None:
     """Print the hash of all that the books hold: equal for equal events, in either database."""
     rows: list[dict[str, Any]] = []
-    with _reading(file, data) as connection:
+    with reading(file, data) as connection:
         cursor = books.cursor_of(connection)
         whole = content.content_hash(
             connection, lambda name, count, found: rows.append({"table": name, "rows": count, "hash": found})
@@ -134,13 +93,13 @@ def hash_(file: Path | None, data: Path, as_json: bool) -> None:
 
 
 @settlement.command()
-@_config
-@_data
-@_json
+@config_option
+@data_option
+@json_option
 @click.confirmation_option("--yes", prompt="This drops all tables of the books and derives them anew. Go on?")
 def rebuild(file: Path | None, data: Path, as_json: bool) -> None:
     """Drop the books and derive them anew from the journal; the gateway must not run."""
-    with _database(file, data, is_writer=True) as database:
+    with open_books(file, data, is_writer=True) as database:
         database.migrate()
         database.lock()
         database.drop()
@@ -149,12 +108,12 @@ def rebuild(file: Path | None, data: Path, as_json: bool) -> None:
 
 
 @settlement.command(name="catch-up")
-@_config
-@_data
-@_json
+@config_option
+@data_option
+@json_option
 def catch_up(file: Path | None, data: Path, as_json: bool) -> None:
     """Derive from the journal what the books lack, where the engine stores its events no longer."""
-    with _database(file, data, is_writer=True) as database:
+    with open_books(file, data, is_writer=True) as database:
         database.migrate()
         database.lock()
         _derive(database, file, data, as_json=as_json)
@@ -183,31 +142,43 @@ def _derive(database: Database, file: Path | None, data: Path, *, as_json: bool)
 
 
 @settlement.command(name="reconcile")
-@_config
-@_data
-@_connect
-@_json
+@config_option
+@data_option
+@connect_option
+@json_option
 @click.option("--journal", "from_journal", is_flag=True, help="Take the core's side from the journal, not the engine.")
 @click.pass_context
 def reconcile_(
     ctx: click.Context, file: Path | None, data: Path, address: str | None, as_json: bool, from_journal: bool
 ) -> None:
     """Compare the books with the core's balances and open orders, to the unit; status 1 when they differ."""
-    with _database(file, data) as database:
-        last_event, frames = _core(data, None if from_journal else address or _address(data))
+    with open_books(file, data) as database:
+        last_event, frames = _core(data, None if from_journal else address or address_of(data))
         _await(database, last_event)
         with database.reading() as connection:
             found = reconcile.reconcile(connection, last_event, frames)
     differences = [
-        {"what": one.what, "number": one.number, "asset_id": one.asset_id, "books": one.books, "core": one.core}
+        {
+            "what": one.what,
+            "number": one.number,
+            "asset_id": one.asset_id,
+            "books": one.books,
+            "core": one.core,
+            "value_date": one.value_date,
+        }
         for one in found.differences
     ]
-    summary = {"seq": found.seq, "balances": found.balances, "orders": found.orders, "differences": differences}
+    summary = {
+        "seq": found.seq, "balances": found.balances, "orders": found.orders, "obligations": found.obligations,
+        "differences": differences,
+    }  # fmt: skip
     if as_json:
         click.echo(json.dumps(summary))
     else:
         orders = (
-            "open orders not compared (the books went on)" if found.orders is None else f"{found.orders:,} open orders"
+            "open orders and obligations not compared (the books went on)"
+            if found.orders is None
+            else f"{found.orders:,} open orders, {found.obligations:,} open obligations"
         )
         click.echo(f"seq {found.seq:,}: {found.balances:,} balances, {orders}")
         for one in differences:
@@ -249,36 +220,36 @@ def _await(database: Database, event: tuple[int, int]) -> None:
 
 @settlement.command()
 @click.argument("account")
-@_config
-@_data
-@_from
-@_to
-@_json
-@_csv
+@config_option
+@data_option
+@from_option
+@to_option
+@json_option
+@csv_option
 def confirmations(
     account: str, file: Path | None, data: Path, first: dt.date, last: dt.date | None, as_json: bool, as_csv: bool
 ) -> None:
     """Print a confirmation of each trade of ACCOUNT (name or number)."""
     period = reports.Period(first, last or first)
-    with _reading(file, data) as connection:
+    with reading(file, data) as connection:
         found = reports.account_named(connection, account)
         print_records(reports.confirmations(connection, found, period), as_json=as_json, as_csv=as_csv)
 
 
 @settlement.command()
 @click.argument("account")
-@_config
-@_data
-@_from
-@_to
-@_json
-@_csv
+@config_option
+@data_option
+@from_option
+@to_option
+@json_option
+@csv_option
 def statement(
     account: str, file: Path | None, data: Path, first: dt.date, last: dt.date | None, as_json: bool, as_csv: bool
 ) -> None:
     """Print the statement of ACCOUNT (name or number): each balance, and what moved it."""
     period = reports.Period(first, last or first)
-    with _reading(file, data) as connection:
+    with reading(file, data) as connection:
         found = reports.account_named(connection, account)
         made = reports.statement(connection, found, period)
     if as_json:
@@ -299,17 +270,17 @@ def statement(
 
 @settlement.command()
 @click.argument("account")
-@_config
-@_data
-@_from
-@_to
-@_json
-@_csv
+@config_option
+@data_option
+@from_option
+@to_option
+@json_option
+@csv_option
 def invoice(
     account: str, file: Path | None, data: Path, first: dt.date, last: dt.date | None, as_json: bool, as_csv: bool
 ) -> None:
     """Print the fee invoice of ACCOUNT (name or number)."""
     period = reports.Period(first, last or first)
-    with _reading(file, data) as connection:
+    with reading(file, data) as connection:
         found = reports.account_named(connection, account)
         print_records(reports.invoice(connection, found, period), as_json=as_json, as_csv=as_csv)

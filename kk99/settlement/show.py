@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _WIDTH_MIN: Final = 200
 """A table is not broken below this width: it is for files and pagers too."""
+_NOTHING: Final = "nothing in these days"
 
 
 def print_record(found: dict[str, Any], *, as_json: bool) -> None:
@@ -28,8 +29,8 @@ def print_record(found: dict[str, Any], *, as_json: bool) -> None:
         click.echo(f"{name:<{width}}  {value:,}" if isinstance(value, int) else f"{name:<{width}}  {value}")
 
 
-def print_records(rows: Iterable[dict[str, Any]], *, as_json: bool, as_csv: bool) -> None:
-    """Print rows as JSON lines, as CSV, or as a table."""
+def print_records(rows: Iterable[dict[str, Any]], *, as_json: bool, as_csv: bool, empty: str = _NOTHING) -> None:
+    """Print rows as JSON lines, as CSV, or as a table, which says `empty` when there are none."""
     table = Table(box=None, pad_edge=False)
     writer = None
     count = 0
@@ -50,4 +51,4 @@ def print_records(rows: Iterable[dict[str, Any]], *, as_json: bool, as_csv: bool
         if count:
             Console(width=max(Console().width, _WIDTH_MIN), highlight=False).print(table)
         else:
-            click.echo("nothing in these days")
+            click.echo(empty)

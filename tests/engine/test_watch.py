@@ -135,7 +135,7 @@ class Beats:
 
 
 def test_a_service_manager_that_does_not_read_stops_nobody(manager):
-    """Its queue full, no call waits; what is said once goes out as soon as there is room, a heart beats again at once."""
+    """Its queue full, no call waits; what is said once goes out as soon as there is room."""
     while notify.notify("STATUS=more"):
         pass
     assert not notify.notify("READY=1\nSTATUS=at seq 7")

@@ -16,7 +16,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateways.client import Client
-from kk99 import build
+from kk99 import build, cli
 from kk99.docs import PAGES_DIR
 from kk99.exporter.gather import is_known
 from kk99.metrics.series import SERIES, Kind
@@ -169,29 +169,27 @@ def test_followers_lag_ends(venue, process):
     assert exporter.value("kk99_follower_seq", process=process) == exporter.value("kk99_engine_seq", stage="stored")
 
 
-def test_the_command_prints_the_same(venue):
+def test_the_command_prints_the_same(venue, capsys, monkeypatch):
     """`kk99 metrics` has a table, one JSON object, and Prometheus's text; what is expected and missing is status 1."""
-    command = [sys.executable, "-m", "kk99.cli", "metrics", "--run", str(venue.engine.run_dir)]
 
-    def run(*options, processes="engine"):
-        environment = os.environ | {"KK99_METRICS__PROCESSES": processes}
-        return subprocess.run(
-            [*command, *options], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60, env=environment
-        )
+    def run(*options, processes="engine", status=0):
+        monkeypatch.setenv("KK99_METRICS__PROCESSES", processes)
+        with pytest.raises(SystemExit) as end:
+            cli.main(["metrics", "--run", str(venue.engine.run_dir), *options])
+        assert end.value.code == status
+        return capsys.readouterr().out
 
-    document = json.loads(run("--json").stdout)
+    document = json.loads(run("--json"))
     assert document["processes"] == {"engine": True, "exporter": True, "fix": True, "web": True}
     names = {sample["name"] for sample in document["samples"]}
     assert names == set(SERIES)
     histogram = next(sample for sample in document["samples"] if sample["name"] == "kk99_engine_commit_seconds")
     assert histogram["count"] == histogram["buckets"]["+Inf"] > 0
-    table = run()
-    assert table.returncode == 0
-    assert re.search(r"^kk99_trades_total +DEMOUSD +2$", table.stdout, flags=re.MULTILINE)
-    families = {family.name for family in text_string_to_metric_families(run("--prometheus").stdout)}
+    assert re.search(r"^kk99_trades_total +DEMOUSD +2$", run(), flags=re.MULTILINE)
+    families = {family.name for family in text_string_to_metric_families(run("--prometheus"))}
     counters = {name for name, series in SERIES.items() if series.kind is Kind.COUNTER}
     assert families == {name.removesuffix("_total") if name in counters else name for name in SERIES}
-    assert run(processes="engine, settlement").returncode == 1
+    run(processes="engine, settlement", status=1)
 
 
 def test_a_dead_engine_is_seen_and_a_new_one_followed(venue):

@@ -20,16 +20,20 @@ class Authority:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         self.path = folder / f"{name}.pem"
-        certificate = self._builder(self._name, self._key).add_extension(x509.BasicConstraints(True, None), True)
+        builder = self._builder(self._name, self._key).add_extension(x509.BasicConstraints(True, None), True)
+        certificate = builder.not_valid_after(dt.datetime.now(dt.UTC) + DAY)
         self.path.write_bytes(_pem(certificate.sign(self._key, hashes.SHA256())))
 
-    def sign(self, name):
-        """Make a key and a certificate for it, both in one file; return its path and the certificate's SHA-256."""
+    def sign(self, name, until=DAY):
+        """Make a key and a certificate for it, both in one file; return its path and the certificate's SHA-256.
+
+        It is good for so long from now on.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
         builder = self._builder(subject, key).add_extension(x509.SubjectAlternativeName(names), critical=False)
-        certificate = builder.sign(self._key, hashes.SHA256())
+        certificate = builder.not_valid_after(dt.datetime.now(dt.UTC) + until).sign(self._key, hashes.SHA256())
         path = self.folder / f"{name}.pem"
         private = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -50,7 +54,7 @@ class Authority:
         now = dt.datetime.now(dt.UTC)
         builder = x509.CertificateBuilder().subject_name(subject).issuer_name(self._name).public_key(key.public_key())
         builder = builder.serial_number(x509.random_serial_number())
-        return builder.not_valid_before(now - DAY).not_valid_after(now + DAY)
+        return builder.not_valid_before(now - DAY)
 
 
 def _pem(certificate):

@@ -1,6 +1,7 @@
 """TLS and mutual TLS at the gateway: handshakes, certificates of counterparties, reloads, and who is cut off."""
 
 import contextlib
+import datetime as dt
 import hashlib
 import shutil
 import signal
@@ -59,6 +60,15 @@ def over_tls(engine, folder, authority, *, sessions=(), reload=lambda: False, **
         yield port
 
 
+def hello(authority):
+    """The first bytes of a handshake."""
+    out = ssl.MemoryBIO()
+    asking = authority.client().wrap_bio(ssl.MemoryBIO(), out, server_hostname="localhost")
+    with pytest.raises(ssl.SSLWantReadError):
+        asking.do_handshake()
+    return out.read()
+
+
 def is_cut_off(client):
     """Whether the venue closes without a word."""
     try:
@@ -86,18 +96,21 @@ def test_orders_over_tls(engine, tmp_path, authority, version):
 
 
 def test_who_speaks_no_tls_is_cut_off(engine, tmp_path, authority):
-    """A plain Logon, and a handshake that is never begun, get nothing and hold nobody up."""
+    """A plain Logon, and a handshake never begun, or never ended, get nothing and hold nobody up."""
     with (
         over_tls(engine, tmp_path, authority, logon_s=1.0) as port,
         RawClient(port) as silent,
         RawClient(port) as plain,
+        RawClient(port) as half,
     ):
+        half.socket.sendall(hello(authority)[:100])
         plain.logon("141=Y|")
         assert is_cut_off(plain)
         with TlsClient(port, authority.client()) as client:
             client.logon("141=Y|")
             client.expect("A")
         assert is_cut_off(silent)
+        assert is_cut_off(half)
 
 
 def test_an_old_tls_is_refused(engine, tmp_path, authority):
@@ -137,14 +150,15 @@ def test_a_certificate_can_be_all_the_proof(engine, tmp_path, authority):
 
 
 def test_certificates_of_clients_can_be_required(engine, tmp_path, authority):
-    """Who shows none, or one of a stranger's signing, does not get through the handshake."""
+    """Who shows none, one of a stranger's signing, or one that is over, does not get through the handshake."""
     own, _ = authority.sign("client")
+    expired, _ = authority.sign("expired", until=-dt.timedelta(hours=1))
     folder = tmp_path / "strangers"
     folder.mkdir()
     stranger, _ = Authority(folder, "stranger").sign("someone")
     fix = {"tls_client_ca": str(authority.path), "tls_client_required": True}
     with over_tls(engine, tmp_path, authority, **fix) as port:
-        for certificate in (None, stranger):
+        for certificate in (None, stranger, expired):
             with contextlib.suppress(OSError), TlsClient(port, authority.client(certificate)) as client:
                 client.logon("141=Y|")
                 assert is_cut_off(client)

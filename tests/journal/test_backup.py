@@ -6,9 +6,10 @@ import shutil
 import pytest
 
 from journal import archive as archiving
+from journal import backup as copying
 from journal import keys
 from journal.archive import archive
-from journal.backup import Throttle, backup
+from journal.backup import Throttle, backup, one_at_a_time
 from journal.reader import Reader
 from journal.truncation import truncate
 from journal.verify import verify
@@ -171,6 +172,54 @@ def test_an_archive_that_is_not_the_journals_is_left_alone(data, tmp_path):
         with pytest.raises(InputError):
             archive(data.journal, target, keep, Throttle())
     assert verify(data.journal).problems == []
+
+
+@pytest.mark.parametrize("step", ["_copy_sealed", "_copy_open"])
+def test_segments_that_are_sealed_while_a_backup_is_made_cost_nothing(data, tmp_path, monkeypatch, step):
+    """The journal grows and its last segment is sealed in the middle: the copy is whole, up to where it was."""
+    before = records(data.journal)
+    real = getattr(copying, step)
+
+    def meanwhile(*arguments):
+        monkeypatch.setattr(copying, step, real)
+        write(data.journal, [4, 60])
+        return real(*arguments)
+
+    monkeypatch.setattr(copying, step, meanwhile)
+    copied = backup(data.journal, tmp_path / "copy", keys.load_or_create(data.keys))
+    found = records(tmp_path / "copy")
+    assert found[: len(before)] == before
+    assert found == records(data.journal)[: len(found)]
+    assert verify(tmp_path / "copy").problems == []
+    with Reader(tmp_path / "copy") as reader:
+        assert reader.head() == copied.head
+
+
+def test_two_archivings_do_not_meet(data, tmp_path):
+    """While one moves segments, another of the journal or to the folder is refused."""
+    (tmp_path / "slow").mkdir()
+    for folder in (data.journal, tmp_path / "slow"):
+        with one_at_a_time(folder, "archiving"), pytest.raises(InputError, match="under way"):
+            archive(data.journal, tmp_path / "slow", 0, Throttle())
+    assert len(archive(data.journal, tmp_path / "slow", 0, Throttle())) == 2
+
+
+def test_an_archive_that_fills_its_disk_gives_the_room_back(data, tmp_path, monkeypatch):
+    """What was half copied goes at once; what is no segment's, whatever its name ends with, stays."""
+    (tmp_path / "slow" / "mine.partial").mkdir(parents=True)
+    real = archiving.copy_file
+
+    def full(*arguments):
+        real(*arguments)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(archiving, "copy_file", full)
+    with pytest.raises(OSError, match="No space"):
+        archive(data.journal, tmp_path / "slow", 0, Throttle())
+    assert [path.name for path in (tmp_path / "slow").iterdir()] == ["mine.partial"]
+    monkeypatch.undo()
+    assert len(archive(data.journal, tmp_path / "slow", 0, Throttle())) == 2
+    assert (tmp_path / "slow" / "mine.partial").exists()
 
 
 # Keys -----------------------------------------------------------------------------------------------------------------

@@ -7,14 +7,19 @@ import contextlib
 import io
 import json
 import os
+import shutil
 
 import pytest
 
 from gateways.client import Client
+from journal.backup import Throttle
 from kk99 import build, cli
+from kk99.operate import backups
+from kk99.operate.backups import open_backup
 from kk99.processes import Venue
 from kk99.schema import MarketState, Side
 from tests.engine.harness import new_run_dir, running
+from tests.replay.venue import VENUE, whole_run, write
 
 BY = {"actor": "setup", "reason": "test"}
 
@@ -130,3 +135,24 @@ def kk99_command(tmp_path):
         return made.said
 
     return run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A venue's data with snapshots, and its backup."""
+    root = tmp_path_factory.mktemp("run")
+    data = write(root / "data", whole_run(300), snapshots_at=(128, 256))
+    (data.root / "venue.id").write_text(VENUE.hex() + "\n")
+    data.fix.mkdir()
+    (data.fix / "CLIENT-1").write_bytes(b"numbers")
+    made, figures = backups.make(data, root / "store", Throttle())
+    assert figures["linked_bytes"] == 0
+    return data, made
+
+
+@pytest.fixture
+def copied(run, tmp_path):
+    """The data, and a backup of its own to damage."""
+    data, made = run
+    shutil.copytree(made.path.parent, tmp_path / "store")
+    return data, open_backup(tmp_path / "store")

@@ -19,31 +19,10 @@ from kk99.paths import DataDir
 from replay import run as replaying
 from snapshots import store as snapshots
 from tests.engine.harness import rejected_orders, running
-from tests.replay.venue import VENUE, whole_run, write
+from tests.replay.venue import VENUE
 
 PLAIN = st.recursive(st.none() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x))
 BY = {"actor": "ops", "reason": "a drill"}
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A venue's data with snapshots, and its backup."""
-    root = tmp_path_factory.mktemp("run")
-    data = write(root / "data", whole_run(300), snapshots_at=(128, 256))
-    (data.root / "venue.id").write_text(VENUE.hex() + "\n")
-    data.fix.mkdir()
-    (data.fix / "CLIENT-1").write_bytes(b"numbers")
-    made, figures = backups.make(data, root / "store", Throttle())
-    assert figures["linked_bytes"] == 0
-    return data, made
-
-
-@pytest.fixture
-def copied(run, tmp_path):
-    """The data, and a backup of its own to damage."""
-    data, made = run
-    shutil.copytree(made.path.parent, tmp_path / "store")
-    return data, open_backup(tmp_path / "store")
 
 
 def proved(made, data, point=Point(), *, full=False, late_events=False):  # noqa: B008 - a value
@@ -127,7 +106,8 @@ def test_nothing_is_restored_over_something(run, tmp_path):
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["kept"]
 
 
-def _flip(path):
+def flip(path):
+    """Change a bit in the middle of a file."""
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
@@ -136,7 +116,7 @@ def _flip(path):
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda path: _flip(next(path.glob("journal/*/data.mdb"))),
+        lambda path: flip(next(path.glob("journal/*/data.mdb"))),
         lambda path: next(path.glob("snapshots/*")).unlink(),
         lambda path: (path / "fix" / "CLIENT-1").write_bytes(b"numbers!"),
         lambda path: (path / "fix" / "more").write_bytes(b""),
@@ -231,7 +211,7 @@ def test_a_bad_snapshot_is_left_out_for_the_one_before(copied, tmp_path):
     data, made = copied
     shutil.copytree(data.root, tmp_path / "data")
     bad = DataDir(tmp_path / "data")
-    _flip(snapshots.catalogue(bad.snapshots)[-1])
+    flip(snapshots.catalogue(bad.snapshots)[-1])
     second, _ = backups.make(bad, tmp_path / "second", Throttle())
     assert [path.name for path in snapshots.catalogue(second.path / "snapshots")] == ["snapshot-" + f"{128:020d}.kk99"]
     shutil.rmtree(bad.snapshots)

@@ -8,11 +8,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from journal.backup import one_at_a_time
+from kk99.errors import EngineError, InputError
 from kk99.operate import deploy as deploying
-from kk99.operate.deploy import describe, point_to
+from kk99.operate import site
+from kk99.operate.deploy import Deploy, Release, describe, point_to
 from tests.engine.harness import ROOT, new_run_dir
 from tests.operate.conftest import Kk99
 
@@ -38,9 +42,9 @@ if words == ["stop", "kk99.target"] and os.path.exists(pid_file):
 if words == ["start", "kk99.target"]:
     engine = subprocess.Popen([program, "engine", "--data", base + "/var"], stdout=subprocess.PIPE,
                               stderr=open(base + "/engine.log", "ab"), start_new_session=True)
-    if b"ready" not in engine.stdout.readline():
-        sys.exit(0)  # a target is reached whatever becomes of what it wants
     open(pid_file, "w").write(str(engine.pid))
+    if b"ready" not in engine.stdout.readline():  # a target is reached whatever becomes of what it wants
+        os.remove(pid_file)
 """
 
 
@@ -91,10 +95,12 @@ def machine():
     made = Machine(new_run_dir())
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", f"{made.base / 'bin'}:{os.environ['PATH']}")
-        made.systemctl("start", "kk99.target")
-        made.kk99.set_up()
-        yield made
-        made.systemctl("stop", "kk99.target")
+        try:
+            made.systemctl("start", "kk99.target")
+            made.kk99.set_up()
+            yield made
+        finally:
+            made.systemctl("stop", "kk99.target")
 
 
 def test_an_upgrade_drains_backs_up_and_serves_again_and_can_go_back(machine):
@@ -128,6 +134,90 @@ def test_a_release_that_does_not_serve_is_left_for_the_one_before(machine, monke
     assert machine.kk99.json("accounts")["accounts"] == before["accounts"]
     entry = json.loads((machine.base / "opt/deploys.jsonl").read_text().splitlines()[-1])
     assert entry["state"] == "went back"
+
+
+class Manager:
+    """A service manager and releases that only write down what they are told, and fail where they are told to."""
+
+    def __init__(self, patch, tmp_path):
+        self.calls, self.fails = [], {}
+        for name in ("old", "new"):
+            (tmp_path / name).mkdir()
+        point_to(tmp_path / "current", tmp_path / "old")
+        patch.setattr(deploying.systemd, "control", lambda *words: self.call(" ".join(words)))
+        patch.setattr(deploying, "release_at", lambda path: Release(path.resolve(), path.resolve().name, "f", 1))
+        patch.setattr(deploying, "_run", lambda *_, **__: "")
+        patch.setattr(deploying, "engine_stats", lambda _: {"durable_seq": 7} if self.serves(tmp_path) else None)
+        patch.setattr(deploying, "HEALTHY_S", 0.0)
+        backup = SimpleNamespace(path=tmp_path, head=SimpleNamespace(seq=7, hash=b""))
+        (tmp_path / "snapshots").mkdir()
+        patch.setattr(Deploy, "_back_up", lambda _: self.call("backup") or backup)
+        patch.setattr(Deploy, "_back_up_end", lambda made: made._back_up())
+        self.made = Deploy(site._site(tmp_path, None, None), tmp_path, tmp_path, lambda _: None)
+
+    def call(self, what):
+        """Write down a call, and let it fail if it is to."""
+        self.calls.append(what)
+        if error := self.fails.get((what, self.calls.count(what))):
+            raise error
+
+    @staticmethod
+    def serves(prefix):
+        """Only the old release does."""
+        return (prefix / "current").resolve().name == "old"
+
+
+STOP, START = "stop kk99.target", "start kk99.target"
+
+
+@pytest.mark.parametrize(
+    "fails",
+    [
+        {(STOP, 1): EngineError("it hangs")},
+        {("backup", 2): EngineError("No space left on device")},
+        {("backup", 2): KeyboardInterrupt()},
+    ],
+)
+def test_a_venue_that_was_stopped_is_started_again_whatever_goes_wrong(monkeypatch, tmp_path, fails):
+    """A stop or a backup at rest that fails, or Ctrl-C: the old release is started again and nothing has changed."""
+    manager = Manager(monkeypatch, tmp_path)
+    manager.fails = fails
+    with pytest.raises(type(next(iter(fails.values())))):
+        manager.made.carry_out(tmp_path / "new")
+    assert manager.calls[-1] == START
+    assert manager.serves(tmp_path)
+    assert not (tmp_path / "deploys.jsonl").exists()
+
+
+@pytest.mark.parametrize("error", [EngineError("failed"), KeyboardInterrupt(), None])
+def test_the_way_back_is_taken_first_and_written_down_after(monkeypatch, tmp_path, error):
+    """Also when the start itself fails, and when nothing can be written: the old release runs again."""
+    manager = Manager(monkeypatch, tmp_path)
+    manager.fails = {(START, 1): error}
+
+    def full(_, entry):
+        manager.call(f"log {entry['state']}")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Deploy, "_log", full)
+    with pytest.raises(OSError, match="No space"):
+        manager.made.carry_out(tmp_path / "new")
+    assert manager.calls[-3:] == [STOP, START, "log went back"]
+    assert manager.serves(tmp_path)
+
+
+def test_two_deploys_do_not_meet_and_one_that_hangs_is_told(tmp_path, kk99_command, monkeypatch):
+    """The second is refused; a release that does not answer is none."""
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin/kk99"
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(deploying, "_DESCRIBE_S", 0.1)
+    with pytest.raises(InputError, match="has not ended"):
+        deploying.release_at(tmp_path)
+    options = ("--prefix", tmp_path, "--data", tmp_path)
+    with one_at_a_time(tmp_path, "deploy"):
+        assert "under way" in kk99_command("deploy", tmp_path, *options, status=1, json=False)
 
 
 OTHER_SCHEMA = json.dumps(describe() | {"fingerprint": "0"})

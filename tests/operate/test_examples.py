@@ -22,8 +22,8 @@ pytestmark = pytest.mark.xdist_group("processes")
 
 PAGES = ("docs/reference/command-line.md", "docs/how-to/operate.md", "docs/how-to/back-up-and-restore.md")
 ELSEWHERE = {
-    "deploy", "docs", "drill settlement", "engine", "feed", "fix", "gateway fix", "replay audit", "restart",
-    "vault fetch",
+    "bench", "deploy", "docs", "drill kill", "drill settlement", "engine", "feed", "fix", "gateway fix",
+    "replay audit", "restart", "settlement fail", "vault fetch",
 }  # fmt: skip
 """What needs more than a small venue: documented, and run by tests of its own."""
 ORDER_ID = re.compile(r"op-\d{14}-[0-9a-f]{8}")

@@ -106,6 +106,23 @@ def test_no_line_of_a_log_breaks_the_screen(line):
     logs.is_wanted(entry, "error", 7)
 
 
+def test_logs_that_are_cut_short_rotated_or_odd_are_read(tmp_path):
+    """A last line without an end is shown, NaN is no JSON, and a file that was cut is read from its start again."""
+    log = tmp_path / "engine.log"
+    log.write_bytes(b'{"event": NaN, "x_seq": Infinity}\r\n\xff\x0bodd\nlast words')
+    found = list(logs.from_files(tmp_path, (), follow=False))
+    assert [line for _, line in found] == ['{"event": NaN, "x_seq": Infinity}', "\ufffd\x0bodd", "last words"]
+    entry = logs.entry_of(found[0][1], "engine")
+    json.loads(json.dumps(entry), parse_constant=pytest.fail)
+    lines = logs.from_files(tmp_path, (), follow=True)
+    assert [next(lines)[1] for _ in range(3)][1:] == ["\ufffd\x0bodd", ""]
+    log.write_text("new\n")
+    assert next(lines) == ("engine", "new")
+    assert next(lines) == ("", "")
+    log.unlink()
+    assert next(lines) == ("", "")
+
+
 def test_services_have_units_and_unknown_ones_are_named(monkeypatch):
     """A short name is a unit's, `all` is the target, anything else is refused with what there is."""
     assert systemd.unit_of("engine") == "kk99-engine.service"
@@ -129,11 +146,17 @@ def test_journald_entries_are_read_by_unit(tmp_path, monkeypatch):
     program = tmp_path / "journalctl"
     entry = {"_SYSTEMD_UNIT": "kk99-engine.service", "MESSAGE": '{"event": "up"}'}
     odd = {"_SYSTEMD_UNIT": "kk99-fix.service", "MESSAGE": [104, 105]}
-    program.write_text(f"#!/bin/sh\ncat <<'E'\n{json.dumps(entry)}\n{json.dumps(odd)}\nE\n")
+    none = {"_SYSTEMD_UNIT": "kk99-fix.service", "MESSAGE": None}
+    lines = "\n".join([json.dumps(entry), json.dumps(odd), json.dumps(none), "odd", "[]", '{"MESSAGE": [1, "x"]}'])
+    program.write_text(f"#!/bin/sh\ncat <<'E'\n{lines}\nE\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     found = list(logs.from_journald((), 10, follow=False))
-    assert found == [("engine", '{"event": "up"}'), ("fix", "hi")]
+    assert found[:3] == [("engine", '{"event": "up"}'), ("fix", "hi"), ("fix", "")]
+    assert found[3:] == [("journald", line) for line in ("odd\n", "[]\n", '{"MESSAGE": [1, "x"]}\n')]
+    program.write_text("#!/bin/sh\nexit 1\n")
+    with pytest.raises(systemd.EngineError, match="may you read"):
+        list(logs.from_journald((), 10, follow=False))
 
 
 def test_without_an_engine_the_stored_state_is_shown(kk99, monkeypatch):

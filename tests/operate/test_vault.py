@@ -166,3 +166,19 @@ def test_too_many_secrets_are_refused():
     assert len(vault.settings_of(document).secrets) == vault.SECRETS_MAX
     with pytest.raises(InputError):
         vault.settings_of(document | {"secrets": [one] * (vault.SECRETS_MAX + 1)})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1.evil.example", "http://localhost.evil.example", "http://localhost@evil.example", "https://",
+        "http://[", "ftp://localhost", "http://vault.example", "https://vault.example:port",
+    ],
+)  # fmt: skip
+def test_no_secret_goes_in_the_clear_to_another_machine(url):
+    """An address that only begins like this machine's is another's."""
+    secrets = [{"name": "a", "path": "p", "field": "f"}]
+    for good in ("http://localhost:8200", "http://127.0.0.1", "https://vault.example"):
+        assert vault.settings_of({"vault": {"url": good}, "secrets": secrets}).url == good
+    with pytest.raises(InputError, match="must be https"):
+        vault.settings_of({"vault": {"url": url}, "secrets": secrets})

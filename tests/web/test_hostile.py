@@ -10,11 +10,12 @@ from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import connect
 
 from gateways.web.guard import TOLD_HEADERS
+from gateways.web.peer import POLICY
 from gateways.web.requests import REQUEST_BYTES_MAX, REQUEST_S
 from gateways.web.wire import PIECES_MAX
 from tests.engine.harness import DEADLINE_S, wait_for
 from tests.fix.venue_process import set_up
-from tests.web.test_server import NAME, SUBSCRIBE, answer_of
+from tests.web.test_server import NAME, SUBSCRIBE
 from tests.web.web_process import WebVenue
 
 ORIGIN = "https://terminal.example"
@@ -98,13 +99,19 @@ def test_control_frames_are_bounded(venue):
             without_end(lambda: socket_.ping().wait(DEADLINE_S))
 
 
-def test_fragments_are_bounded(venue):
-    """A message in a few pieces is answered, one in endless pieces ends the connection."""
-    with venue.talk() as socket_:
-        socket_.send(iter(['{"op":', '"ping"}']))
-        assert answer_of(socket_)["type"] == "pong"
-        with pytest.raises(ConnectionClosedError, match="1008"):
-            socket_.send(iter(["x"] * 100_000))
+@pytest.mark.parametrize(("fragments", "code"), [(PIECES_MAX, 1_000), (PIECES_MAX + 10, POLICY)])
+def test_fragments_are_bounded(venue, fragments, code):
+    """A message in PIECES_MAX fragments after its first is taken; one in more ends the connection with 1008."""
+    begin, more, end = (bytes([first, 0x80]) + bytes(4) for first in (0x01, 0x00, 0x80))
+    close = b"\x88\x82" + bytes(4) + (1_000).to_bytes(2, "big")
+    with raw(venue) as line:
+        line.sendall(UPGRADE + b"\r\n")
+        assert line.recv(1_024).split()[1] == b"101"
+        line.sendall(begin + more * (fragments - 1) + end)
+        if code == 1_000:
+            line.sendall(close)
+        told = b"".join(iter(lambda: line.recv(65_536), b""))
+    assert code.to_bytes(2, "big") in told[told.rindex(b"\x88") :]
 
 
 def test_who_breaks_a_rule_and_never_reads_is_gone(venue):

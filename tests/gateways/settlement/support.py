@@ -9,8 +9,11 @@ from gateways.settlement import content, tables
 from gateways.settlement.books import Books
 from gateways.settlement.database import Database
 from gateways.settlement.reconcile import reconcile
-from kk99 import batch
+from kk99 import batch, build
 from kk99.machine import Machine
+from tests.core import settlement_mixes
+from tests.naive.model import Naive
+from tests.naive.rows import apply_to_naive
 from tests.replay.measuring import mixed
 from tests.replay.venue import cut
 
@@ -42,6 +45,16 @@ class Log:
 def mixed_log(seed, count=400, size=64):
     """A log of everything: orders of all types, auctions, operators, busts and corrections."""
     return Log(mixed(seed, count), size)
+
+
+@functools.cache
+def settling_log(seed, count=900, size=16):
+    """A log of trades that settle later: obligations settled, failed and penalised, cycles that change."""
+    naive, parts = Naive(), []
+    for _, commands in settlement_mixes.run(naive, seed, count):
+        apply_to_naive(naive, commands)
+        parts.append(commands)
+    return Log(build.batch_of(parts), size)
 
 
 def sqlite(folder, *, is_writer=True):

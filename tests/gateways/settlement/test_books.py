@@ -25,6 +25,7 @@ from tests.gateways.settlement.support import (
     open_orders,
     orders_of_core,
     rows_of,
+    settling_log,
     sqlite,
     write,
 )
@@ -32,17 +33,20 @@ from tests.naive.model import Naive
 from tests.naive.rows import apply_to_naive
 from tests.replay.venue import advanced_run, whole_run
 
-SEEDS = range(6)
+SEEDS = range(3)
+SETTLING = ("settling-1", "settling-2")
 
 
 def log_of(name):
     """A log by its name."""
     if isinstance(name, int):
         return mixed_log(name)
+    if name.startswith("settling"):
+        return settling_log(int(name[-1]))
     return Log({"whole": whole_run, "advanced": advanced_run, "scripted": lambda: logs.log("scripted")}[name]())
 
 
-@pytest.mark.parametrize("name", [*SEEDS, "whole", "advanced", "scripted"])
+@pytest.mark.parametrize("name", [*SEEDS, *SETTLING, "whole", "advanced", "scripted"])
 def test_books_agree_with_the_core_to_the_unit(tmp_path, name):
     """Every balance and every open order with all its terms is the core's, after each transaction."""
     log = log_of(name)
@@ -55,7 +59,7 @@ def test_books_agree_with_the_core_to_the_unit(tmp_path, name):
         assert mine.keys() == theirs.keys()
 
 
-@pytest.mark.parametrize("name", [1, "whole"])
+@pytest.mark.parametrize("name", [1, SETTLING[0]])
 def test_both_databases_agree_with_the_core(database, name):
     """On PostgreSQL as on SQLite."""
     log = log_of(name)
@@ -63,7 +67,7 @@ def test_both_databases_agree_with_the_core(database, name):
     assert differences(database, log.machine) == ()
 
 
-@pytest.mark.parametrize("name", [*SEEDS, "whole", "scripted"])
+@pytest.mark.parametrize("name", [*SEEDS, *SETTLING, "whole", "scripted"])
 def test_books_are_those_that_a_naive_keeper_would_keep(tmp_path, name):
     """Entries, balances, days, candles and the orders' fills come out of a plain walk over the events alike."""
     log, naive = log_of(name), NaiveBooks()
@@ -88,6 +92,14 @@ def test_books_are_those_that_a_naive_keeper_would_keep(tmp_path, name):
         assert daily == naive.daily
         found = {tuple(row.values())[:3]: tuple(row.values())[3:] for row in rows_of(database, tables.candles)}
         assert found == naive.candles()
+        owed = {
+            (row["account_id"], row["asset_id"], row["value_date"]): [
+                row[name]
+                for name in ("amount_units", "state", "penalty_units", "opened_seq", "failed_seq", "settled_seq")
+            ]
+            for row in rows_of(database, tables.obligations)
+        }
+        assert owed == naive.obligations
         for row in rows_of(database, tables.orders):
             assert (row["filled_lots"], row["fee_units"]) == (
                 naive.filled[row["order_id"]],
@@ -95,7 +107,7 @@ def test_books_are_those_that_a_naive_keeper_would_keep(tmp_path, name):
             )
 
 
-@pytest.mark.parametrize("name", [*SEEDS, "whole"])
+@pytest.mark.parametrize("name", [*SEEDS, *SETTLING, "whole"])
 def test_the_entries_of_every_event_sum_to_zero(tmp_path, name):
     """What one account gets another gives, per event and asset; the balance after each entry follows from it."""
     with sqlite(tmp_path) as database:

@@ -1,16 +1,19 @@
 """The database and its settings: URLs, migrations, locks, wrong files; what is refused and how."""
 
 import sqlite3
+from pathlib import Path
 
 import numpy as np
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateways.settlement import bulk, settings, tables
+from gateways.settlement import bulk, migrations, settings, tables
 from gateways.settlement import rows as rows_of
 from gateways.settlement.candles import SUM_MAX
 from gateways.settlement.candles import of_trades as candles_of
@@ -21,6 +24,7 @@ from kk99.errors import InputError, InvariantError
 from tests.gateways.settlement.support import emptied, sqlite
 from tests.gateways.settlement.support import rows_of as stored
 
+MIGRATIONS = Path(migrations.__file__).parent
 BULK = [
     table for table in tables.metadata.tables.values() if not any(isinstance(c.type, sa.Text) for c in table.columns)
 ]
@@ -33,6 +37,23 @@ def test_migrations_lead_to_the_tables_that_are_declared(database):
         assert compare_metadata(MigrationContext.configure(connection), tables.metadata) == []
     database.migrate()
     database.check()
+
+
+def test_books_of_the_release_before_are_brought_up(database):
+    """What is kept stays, trades of then have settled at once, and what settled at the trade is no obligation."""
+    database.drop()
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with database.writing() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(sa.text("INSERT INTO trades VALUES (1, 2, 3, 4, 5, 1, 1, 7, 8, 9, 16, 1, 2, 17, 3, 4, 5)"))
+        connection.execute(sa.text("INSERT INTO obligations VALUES (16, 1, 20000, 20000, 5, 3, 9)"))
+    database.migrate()
+    database.check()
+    (trade,) = stored(database, tables.trades)
+    assert (trade["trade_id"], trade["burned_units"], trade["value_date"]) == (1, 5, 0)
+    assert stored(database, tables.obligations) == []
 
 
 def test_books_of_another_release_are_refused(database):
@@ -97,6 +118,10 @@ def test_books_lie_in_the_data_folder_by_default(tmp_path):
         ("[settlement]\ntransaction_events = 0", "transaction_events = 0: must be from 1 to"),
         ("[settlement]\ntransaction_events = 1048577", "must be from 1 to 1048576"),
         ("[settlement]\nspeed = 1", "unknown key 'speed'"),
+        ("[settlement]\nsettle = 1", "settle = 1: must be of type bool"),
+        ("[settlement]\nretry_s = 0.9", "retry_s = 0.9: must be from 1.0 to 604800.0"),
+        ("[settlement]\npenalty_ppm = 1000001", "must be from 0 to 1000000"),
+        ('[settlement]\nsession = ""', "session = '': must be 1 to 32 bytes"),
         ("[fix]\n", "unknown key 'fix'"),
         ("settlement = 1", "not a table"),
         ("[settlement", "not TOML"),
