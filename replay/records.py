@@ -61,7 +61,8 @@ ORDER_FIELDS: Final[dict[str, str]] = {
     "minimum_quantity": "41 Minimum execution size", "transaction_price": "28 Transaction price",
     "passive_only": "43 Passive only indicator", "aggressive": "44 Passive or aggressive indicator",
     "self_execution_prevention": "45 Self-execution prevention", "linked_order_id": "46 Strategy linked order",
-    "parent_order_id": "The bracket whose exit it is", "trade_id": "48 Trading venue transaction code",
+    "parent_order_id": "The bracket whose exit, or the scheduled order whose child, it is",
+    "trade_id": "48 Trading venue transaction code",
     "trading_phase": "49 Trading phase",
 }  # fmt: skip
 """Column: field of RTS 24, by number, or what it says beyond that."""
@@ -76,6 +77,8 @@ _EVENTS: Final = {
     EventKind.ORDER_ACCEPTED: "NEWO", EventKind.ORDER_TRIGGERED: "TRIG", EventKind.ORDER_REPLACED: "REME",
     EventKind.ORDER_REDUCED: "REMA", EventKind.ORDER_RESIZED: "REMA", EventKind.ORDER_REFRESHED: "REMA",
 }  # fmt: skip
+_HAVE_PARENTS: Final = (OrderType.LIMIT, OrderType.MARKET, OrderType.STOP, OrderType.STOP_LIMIT)
+"""Types of orders in whose ORDER_DETAILS a parent may stand."""
 _BY_MEMBER: Final = (CancelReason.REQUESTED, CancelReason.MASS_CANCEL)
 _BY_TIME: Final = (CancelReason.EXPIRED, CancelReason.IOC, CancelReason.FOK)
 _TRADES: Final = (EventKind.TRADE, EventKind.TRADE_BUSTED, EventKind.TRADE_CORRECTED)
@@ -100,7 +103,8 @@ class _Order:
     self_trade: int = 0
     price_ticks: int = 0
     qty_lots: int = 0
-    traded_lots: int = 0
+    leaves_lots: int = 0
+    """Of a scheduled order what its children have not filled."""
     priority_time_ns: int = 0
     stop_price_ticks: int = 0
     trigger: int = 0
@@ -160,13 +164,21 @@ class Records:
             yield "order", self._record(row, order_id, order, *self._event(row))
             if kind == EventKind.ORDER_CANCELED:
                 self._forget(order_id, int(row["cause_seq"]))
+        elif kind == EventKind.ORDER_RELEASED:
+            yield "order", self._released(row)
 
     def _entered(self, row: np.void, details: np.void | None) -> _Order:
-        """Return a new order; a bracket's exits have the bracket's codes, whoever filled it."""
+        """Return a new order; a bracket's exits and a scheduled order's children have their parent's codes."""
         whose = int(row["account_id"]), int(row["instrument_id"]), int(row["side"])
-        is_linked = details is not None and details["order_id"] == row["order_id"] and details["linked_order_id"] != 0
-        parent_id = 0 if details is None or not is_linked else int(details["parent_order_id"])
-        if parent_id:
+        has_details = details is not None and details["order_id"] == row["order_id"]
+        is_linked = details is not None and has_details and details["linked_order_id"] != 0
+        if (
+            details is not None
+            and has_details
+            and details["order_type"] in _HAVE_PARENTS
+            and details["parent_order_id"]
+        ):
+            parent_id = int(details["parent_order_id"])
             parent = self._parents.get(parent_id) or self._orders[parent_id]
             return _Order(*whose, parent.session, dict(parent.ids), "")
         cold = self._cold_of(int(row["cause_seq"]))
@@ -190,7 +202,7 @@ class Records:
         if kind == EventKind.ORDER_REFRESHED:
             order.priority_time_ns = int(row["time_ns"])
         else:
-            order.qty_lots = int(row["qty_lots"])
+            order.qty_lots, order.leaves_lots = int(row["qty_lots"]), int(row["leaves_lots"])
         if details is not None and details["order_id"] == row["order_id"]:
             self._take_details(order, details)
 
@@ -198,7 +210,7 @@ class Records:
     def _take_details(order: _Order, details: np.void) -> None:
         order.expire_time_ns, order.linked_order_id = int(details["expire_time_ns"]), int(details["linked_order_id"])
         order_type = int(details["order_type"])
-        if order_type in {OrderType.LIMIT, OrderType.MARKET, OrderType.STOP, OrderType.STOP_LIMIT}:
+        if order_type in _HAVE_PARENTS:
             order.parent_order_id = int(details["parent_order_id"])
         if order_type == OrderType.LIMIT:
             order.min_qty_lots, order.display_lots = int(details["min_qty_lots"]), int(details["display_qty_lots"])
@@ -221,7 +233,6 @@ class Records:
         ):  # fmt: skip
             order_id = int(row[order_field])
             order = self._orders[order_id]
-            order.traded_lots += int(row["qty_lots"])
             live = self._book.orders.get(order_id)
             record = self._record(row, order_id, order, "PARF" if live is not None else "FILL", "")
             precision = self._precision(order.instrument_id)
@@ -235,6 +246,21 @@ class Records:
         for order_field in ("order_id", "contra_order_id"):
             if int(row[order_field]) not in self._book.orders:
                 self._forget(int(row[order_field]), int(row["cause_seq"]))
+
+    def _released(self, row: np.void) -> Record:
+        """Return what a child left open of its scheduled order: as much as before, less (PARF) or nothing (FILL)."""
+        order_id, leaves_lots = int(row["order_id"]), int(row["leaves_lots"])
+        order = self._orders[order_id]
+        filled_lots = order.leaves_lots - leaves_lots
+        order.leaves_lots = leaves_lots
+        code = "CHMO" if filled_lots == 0 else "PARF" if leaves_lots else "FILL"
+        precision = self._precision(order.instrument_id)
+        record = self._record(row, order_id, order, code, "RELEASED") | {
+            "traded_quantity": precision.qty_text(filled_lots), "remaining_quantity": precision.qty_text(leaves_lots),
+        }  # fmt: skip
+        if leaves_lots == 0:
+            self._forget(order_id, int(row["cause_seq"]))
+        return record
 
     def _forget(self, order_id: int, seq: int) -> None:
         """Drop an order that has ended; of a bracket the exits may follow in the same command."""

@@ -205,7 +205,7 @@ order_details: Final = _table(
     _big("refill_qty_lots", "What it shows after that; 0: the same."),
     _big("min_qty_lots", "What must be filled at once."),
     _big("linked_order_id", "The other leg."),
-    _big("parent_order_id", "The bracket whose exit it is."),
+    _big("parent_order_id", "The bracket whose exit, or the scheduled order whose child, it is."),
     _big("expire_time_ns", "When a good-till-date order ends."),
     rowid=True,
 )  # fmt: skip

@@ -9,7 +9,7 @@ from kk99.machine import Machine, Sections
 from tests.core import logs
 from tests.core.copies import ahead_count, copies
 from tests.core.tables import language
-from tests.core.test_tables import TABLES, Core, cases
+from tests.core.test_tables import TABLES, Core, cases, dated
 
 NAMES = ("scripted", "generated-1", "generated-2", "generated-3", "normal_s23_n20000:3000")
 ALL = 1 << 24
@@ -56,11 +56,11 @@ def test_a_copy_that_has_not_moved_sees_nothing_of_what_follows(name):
 class CopiedCore(Core):
     """The core as the tables drive it, with a copy begun before each of their commands and made after it."""
 
-    def run(self, items):
+    def run(self, items, day=0):
         """Apply commands, and check the copy."""
         sections, state_hash = Sections(), self.machine.state_hash()
         sections.begin(self.machine)
-        events = super().run(items)
+        events = super().run(items, day)
         assert sections.advance(ALL)
         assert sections.hash() == state_hash
         return events
@@ -72,8 +72,8 @@ def test_no_kind_of_command_shows_in_a_copy(table):
     for title, steps in cases(table).items():
         venue = CopiedCore()
         venue.run(language.prelude())
-        for line, _ in steps:
-            assert venue.run([language.read(line)]) is not None, (title, line)
+        for day, line, _ in dated(steps):
+            assert venue.run([language.read(line)], day) is not None, (title, line)
 
 
 @pytest.mark.parametrize("place", [lay.order(3) + lay.O_QTY, lay.extra(1) + lay.X_HOLD_PRICE])

@@ -81,14 +81,21 @@ def cases(table):
 TITLES = [(table, title) for table in TABLES for title in cases(table)]
 
 
-def outcome(venue, steps):
-    """What a case does and what it should do: each command whose events the table gives, then those events."""
-    venue.run(language.prelude())
-    actual, expected, day = [], [], 0
+def dated(steps):
+    """The commands of a case with their days and events; a line that only says which day it is has none."""
+    day = 0
     for line, events in steps:
         if line.startswith("day "):
             day = int(line[4:])
-            continue
+        else:
+            yield day, line, events
+
+
+def outcome(venue, steps):
+    """What a case does and what it should do: each command whose events the table gives, then those events."""
+    venue.run(language.prelude())
+    actual, expected = [], []
+    for day, line, events in dated(steps):
         written = [language.write(event) for event in venue.run([language.read(line)], day)]
         if events:
             actual += [line, *written]

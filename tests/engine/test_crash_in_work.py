@@ -1,8 +1,8 @@
 """An engine killed amid a cascade, an auction or brackets goes on with them, and replays to the same state."""
 
+import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -13,10 +13,23 @@ from kk99 import build, schema
 from kk99.core import layout as lay
 from kk99.machine import Machine
 from kk99.paths import DataDir
-from kk99.schema import EventKind, MarketState, OrderType, Side
+from kk99.schema import MarketState, OrderType, Side
 from replay import run
-from tests.engine.harness import DEADLINE_S, ROOT, EngineProcess, wait_for
+from tests.engine.harness import DEADLINE_S, ROOT, wait_for
+from tests.engine.test_crashes import MortalEngine
 
+DIE_IN_WORK = """
+import numpy as np
+from kk99.machine import Machine
+from kk99.schema import EventKind
+real, seen = Machine.apply, [0]
+def apply(*given):
+    applied = real(*given)
+    seen[0] += int(np.isin(applied.events.rows["kind"], (EventKind.TRADE, EventKind.ORDER_TRIGGERED)).sum())
+    return die() if seen[0] >= 200 else applied
+Machine.apply = apply
+"""
+"""The engine kills itself when it has applied, and told nobody, what brings the work's events to so many."""
 OPERATOR = {"actor": "test", "reason": "a crash"}
 ALICE, BOB, CAROL = (schema.VENUE_ACCOUNTS + number for number in range(3))
 FUNDS = 10**15
@@ -102,30 +115,23 @@ def is_in_midst(machine, work):
     return OrderType.BRACKET in kinds and OrderType.STOP in kinds
 
 
-def kill_in_midst(engine, client, after_events):
-    """Kill the engine once so many events of the work have come."""
-    seen, deadline = 0, time.monotonic() + DEADLINE_S
-    while seen < after_events:
-        assert time.monotonic() < deadline
-        events = client.poll_events(0.05)
-        if events is not None:
-            seen += int(np.isin(events.rows["kind"], (EventKind.TRADE, EventKind.ORDER_TRIGGERED)).sum())
-    engine.kill()
-
-
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("work", [cascade, auction, brackets], ids=lambda work: work.__name__)
 def test_a_kill_in_the_midst_of_work_replays_to_the_same_state(tmp_path, work):
     """The work goes on where it was, ends, and everything stored agrees with what the journal alone makes."""
-    engine = EngineProcess(tmp_path / "venue", "snapshot_commands = 3000\n")
+    engine = MortalEngine(tmp_path / "venue", "snapshot_commands = 3000\n")
+    engine.change = DIE_IN_WORK
     engine.start()
     with Client.connect(engine.run_dir, "work", timeout_s=DEADLINE_S) as client:
         client.poll_events(0)
         set_up(client)
         work(client)
-        kill_in_midst(engine, client, after_events=200)
+        wait_for(lambda: engine.process.poll() is not None, "the death amid the work")
+        assert engine.process.returncode == -signal.SIGKILL
+        engine.process.stdout.close()
         stopped = replayed(engine)
         assert is_in_midst(stopped, work)
+        engine.change = ""
         engine.start()
         client.flush()
         wait_for(lambda: not client.engine_stats()["pending_work"], "the end of the work")

@@ -122,6 +122,32 @@ def test_linked_orders_have_their_own_codes(tmp_path):
     assert {(row["account"], row["client_order_id"]) for row in exits} == {("bob", None)}
 
 
+def test_a_scheduled_order_is_recorded_with_its_children(tmp_path):
+    """Each child has the codes of its parent; the parent's records say what each release left of it."""
+    timed = [(step * venue.STEP_NS, lots) for step, lots in ((1, 2), (2, 2), (3, 1), (6, 1))]
+    set_up = venue.setup()
+    entered_ns = venue.TIME_NS + venue.STEP_NS * (len(build.batch_of(set_up).rows) + 2)
+    parent = build.algo_order(
+        venue.BOB, 1, Side.BUY, 6, 104, timed, entered_ns + 9 * venue.STEP_NS, start_time_ns=entered_ns,
+        client_id="parent", cold={"actor": 7, "client": 8, "investment_decision": 9},
+    )  # fmt: skip
+    rest = [build.order_new(venue.ALICE, 1, Side.SELL, lots, 104) for lots in (3, 3)]
+    items = [*set_up, rest[0], parent, *[build.clock()] * 3, rest[1], *[build.clock()] * 3]
+    _, _, orders, _ = exported(tmp_path, with_end(venue.stamped(items)))
+    parent_id = next(row["order_id"] for row in orders if row["order_type"] == "ALGO")
+    assert fields_of(orders, parent_id, "event", "traded_quantity", "remaining_quantity") == [
+        ("NEWO", "0.000", "0.006"), ("PARF", "0.002", "0.004"), ("PARF", "0.001", "0.003"), ("CHMO", "0.000", "0.003"),
+        ("FILL", "0.003", "0.000"),
+    ]  # fmt: skip
+    children = [row for row in orders if row["parent_order_id"] == parent_id]
+    assert [row["event"] for row in children] == [
+        "NEWO", "FILL", "NEWO", "PARF", "EXPI", "NEWO", "EXPI", "NEWO", "FILL",
+    ]  # fmt: skip
+    ids = [(row["actor"], row["client"], row["investment_decision"]) for row in children]
+    assert set(ids) == {(7, 8, 9)}
+    assert {row["client_order_id"] for row in children} == {None}
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_records_of_mixes_say_what_the_core_says(tmp_path, seed):
     """After a log of everything each order's last record has the open quantity of the core's image."""
