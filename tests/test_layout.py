@@ -115,3 +115,10 @@ def test_every_make_target_is_listed_by_help():
     makefile = (ROOT / "Makefile").read_text()
     phony = re.search(r"^\.PHONY: (.*)$", makefile, flags=re.MULTILINE).group(1).split()
     assert re.findall(r"^([a-z]+):.*## .+$", makefile, flags=re.MULTILINE) == phony
+
+
+@pytest.mark.xdist_group("kept")
+def test_tests_of_a_group_stay_on_one_worker(request):
+    """The runner gives a test of a group its group's name, by which it is sent to the worker of the others."""
+    if hasattr(request.config, "workerinput") and request.config.getvalue("loadgroup"):
+        assert request.node.nodeid.endswith("@kept")
