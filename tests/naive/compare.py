@@ -219,11 +219,16 @@ def markets_of(naive: Naive) -> dict[int, tuple[int, ...]]:
     }
 
 
-def _named(row: np.void) -> dict[str, int]:
-    """The fields of an ORDER_DETAILS row that are not zero, by the names that its type has for them."""
-    rows, hidden = row.reshape(1), {"kind", "cause_seq", "time_ns", "index", "origin_seq", "command_kind"}
-    names = [name for name in EVENT_FIELDS if row[name] and name not in hidden and kinds.present(rows, name)[0]]
-    return {name: int(row[name]) for name in names}
+def _details_of(rows: np.ndarray) -> dict[int, dict[str, int]]:
+    """By order the fields of ORDER_DETAILS rows that are not zero, by the names that its type has for them."""
+    made: dict[int, dict[str, int]] = {int(order_id): {} for order_id in rows["order_id"]}
+    assert len(made) == len(rows)
+    for name in EVENT_FIELDS:
+        if name not in {"kind", "cause_seq", "time_ns", "index", "origin_seq", "command_kind"}:
+            told = rows[(rows[name] != 0) & kinds.present(rows, name)]
+            for order_id, value in zip(told["order_id"].tolist(), told[name].tolist(), strict=True):
+                made[order_id][name] = value
+    return made
 
 
 class Image:
@@ -271,7 +276,7 @@ class Image:
             int(row["order_id"]): (int(row["price_ticks"]), int(row["close_price_ticks"]), int(row["measure"]))
             for row in of(EventKind.GROUP_INDEX_CHANGED)
         }
-        self.details = {int(row["order_id"]): _named(row) for row in of(EventKind.ORDER_DETAILS)}
+        self.details = _details_of(of(EventKind.ORDER_DETAILS))
         suspended = {int(row["order_id"]) for row in of(EventKind.ORDER_SUSPENDED) if row["state"]}
         self.schedules = {
             int(row["order_id"]): (document_of(row, events.tail), int(row["order_id"]) in suspended)
