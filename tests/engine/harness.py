@@ -133,6 +133,12 @@ def row_count(frames):
     return sum(len(frame.rows) for frame in frames)
 
 
+def rows_of_clients(frames):
+    """The events that commands of clients caused; a session's own opening may be on its way when it is welcomed."""
+    rows = np.concatenate([np.zeros(0, schema.EVENT), *(frame.rows for frame in frames)])
+    return rows[rows["client_seq"] > 0]
+
+
 def identities(frames):
     """The (cause_seq, index) of every event, in order."""
     return list(itertools.chain.from_iterable(frame.rows[["cause_seq", "index"]].tolist() for frame in frames))

@@ -86,13 +86,13 @@ def auction(client):
 
 
 def brackets(client):
-    """Entries that wait for the market, then sells that fill each of them in two parts."""
+    """Entries that wait for the market, then sells that fill most of them in two parts each."""
     entries = 3_000
     submit_all(client, build.bracket(
         ALICE, 1, Side.BUY, 2, 500 + np.arange(entries) % 50, take_profit_price_ticks=2_000, trigger_price_ticks=100
     ))  # fmt: skip
     client.flush()
-    for _ in range(2 * entries // 500):
+    for _ in range(2 * entries // 500 - 2):
         client.submit(orders(BOB, Side.SELL, 1, np.full(500, 500)))
 
 

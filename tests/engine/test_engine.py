@@ -23,6 +23,7 @@ from tests.engine.harness import (
     ports_with,
     rejected_orders,
     row_count,
+    rows_of_clients,
     running,
     wait_for,
 )
@@ -85,8 +86,8 @@ def is_served(engine):
     with Client.connect(engine.settings.address, "honest") as client:
         client.poll_events(0)
         first, last = client.submit(rejected_orders(3))
-        frames = events_until(client, lambda frames: row_count(frames) >= 3)
-        return np.concatenate([frame.rows for frame in frames])["client_seq"].tolist() == list(range(first, last + 1))
+        frames = events_until(client, lambda frames: len(rows_of_clients(frames)) >= 3)
+        return rows_of_clients(frames)["client_seq"].tolist() == list(range(first, last + 1))
 
 
 def test_hello_submit_events(tmp_path):
@@ -96,8 +97,7 @@ def test_hello_submit_events(tmp_path):
         client.poll_events(0)
         assert client.submit(rejected_orders(1)) == (1, 1)
         assert client.submit(rejected_orders(schema.BATCH_ROWS_MAX)) == (2, 4097)
-        frames = events_until(client, lambda frames: row_count(frames) == 4097)
-        rows = np.concatenate([frame.rows for frame in frames])
+        rows = rows_of_clients(events_until(client, lambda frames: len(rows_of_clients(frames)) >= 4097))
         assert rows["client_seq"].tolist() == list(range(1, 4098))
         assert set(rows["kind"].tolist()) == {EventKind.REJECTED}
         assert rows["cause_seq"].tolist() == list(range(3, 4100))
@@ -151,9 +151,9 @@ def test_a_slow_journal_makes_busy_and_loses_nothing(tmp_path, slow_writer):
             with pytest.raises(BusyError):
                 client.submit(rejected_orders(size), wait=False)
             slow_writer.gate.set()
-            frames = events_until(client, lambda frames: row_count(frames) >= count * size)
+            frames = events_until(client, lambda frames: len(rows_of_clients(frames)) >= count * size)
             client.flush()
-            rows = np.concatenate([frame.rows for frame in frames])
+            rows = rows_of_clients(frames)
             assert rows["client_seq"].tolist() == list(range(1, count * size + 1))
             assert set(rows["kind"].tolist()) == {EventKind.REJECTED}
             assert client.stats.times_back > 0
