@@ -16,7 +16,7 @@ from gateways.fix import tellable as tb
 from gateways.fix import text_table as tt
 from gateways.fix import venue_table as vt
 from gateways.fix.compiled import entry, inlined, kernel, plain_int
-from kk99.schema import CancelReason, CommandKind, EventKind, Flag, OrderType, TimeInForce
+from kk99.schema import CancelReason, CommandKind, EventKind, Flag, OrderType
 
 DONE, TO_PYTHON, NO_ROOM = range(3)
 """Why `follow` returned: all is followed; the event is for Python; it wants larger tables or an empty `out`."""
@@ -45,7 +45,6 @@ _MARKET, _LIMIT, _STOP, _STOP_LIMIT, _OCO = (
 _TRAILING, _TRAILING_LIMIT, _BRACKET = (
     kind.value for kind in (OrderType.TRAILING_STOP, OrderType.TRAILING_STOP_LIMIT, OrderType.BRACKET)
 )
-_GTD: Final = TimeInForce.GTD.value
 _REQUESTED, _EXPIRED = CancelReason.REQUESTED.value, CancelReason.EXPIRED.value
 _REASON_LAST: Final = max(CancelReason).value
 _KEPT: Final = int(Flag.PRIORITY_KEPT)
@@ -104,8 +103,7 @@ def _accepted(event: Any, book: lt.Book, venue: vt.Venue, texts: tt.Texts, out: 
         for word in range(rw.IDS_WORDS):
             row[lt.O_TEXT_LENGTH + word] = ids[which, word]
     st[lt.ST_ACCEPTED] += 1
-    order_type = (kinds >> lt.TYPE_SHIFT) & 0xFF
-    if (order_type == _MARKET or order_type == _LIMIT) and (kinds >> lt.TIF_SHIFT) & 0xFF != _GTD:
+    if st[lt.ST_DETAILED] == 0:
         row[lt.O_TOLD] = 1
         out.say[rw.W_EXEC_TYPE] = _ENTERED
         _tell(book, venue, out, slot, line, event)
@@ -333,9 +331,18 @@ def _find_texts(event: Any, book: lt.Book, venue: vt.Venue, texts: tt.Texts) -> 
     book.st[lt.ST_TEXT_AT] = at
 
 
+@inlined
+def _look_ahead(events: Any, at: int, count: int, st: Any) -> None:
+    """Take note of whether the order that an event accepts has details, which come next, in the same frame."""
+    st[lt.ST_DETAILED] = 0
+    if events[at, lt.E_KINDS] & 0xFF == _ACCEPTED and at + 1 < count and events[at + 1, lt.E_KINDS] & 0xFF == _DETAILS:
+        st[lt.ST_DETAILED] = 1 if events[at + 1, lt.E_ORDER] == events[at, lt.E_ORDER] else 0
+
+
 @entry
 def locate_texts(events: Any, at: int, book: lt.Book, venue: vt.Venue, texts: tt.Texts) -> None:
-    """Find the texts of one event's command, as `follow` does."""
+    """Find the texts of one event's command, and whether details follow, as `follow` does."""
+    _look_ahead(events, at, events.shape[0], book.st)
     kind = events[at, lt.E_KINDS] & 0xFF
     if kind <= _KIND_MAX and (tt.TEXT_BITS >> kind) & 1 != 0:
         _find_texts(events[at], book, venue, texts)
@@ -361,6 +368,7 @@ def follow(
             return at
         if event[lt.E_CAUSE] != st[lt.ST_CAUSE] and kind <= _KIND_MAX and (_FOLLOWED >> kind) & 1 != 0:
             lt.new_cause(book, event[lt.E_CAUSE])
+        _look_ahead(events, at, count, st)
         if kind <= _KIND_MAX and (tt.TEXT_BITS >> kind) & 1 != 0:
             _find_texts(event, book, venue, texts)
         if not _one(event, kind, book, venue, texts, out):

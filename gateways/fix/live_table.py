@@ -50,6 +50,8 @@ ST_ROWS: Final = ST_TEXT_AT + 1
 ST_BYTES: Final = ST_ROWS + 1
 ST_SECRET: Final = ST_BYTES + 1
 """What client order ids are scattered by, so that nobody can choose ids that collide."""
+ST_DETAILED: Final = ST_SECRET + 1
+"""1 while an ORDER_ACCEPTED is followed whose ORDER_DETAILS comes next."""
 ST_WORDS: Final = 24
 
 ORDERS_FIRST: Final = 1 << 10

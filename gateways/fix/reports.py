@@ -30,9 +30,7 @@ from kk99.schema import (
     CommandKind,
     EventKind,
     Flag,
-    OrderType,
     RejectCode,
-    TimeInForce,
 )
 
 if TYPE_CHECKING:
@@ -93,12 +91,19 @@ class Reports:
         self.teller.made = []
         rows = events.rows[np.isin(events.rows["kind"], self._kinds)]
         columns = Columns(rows)
-        for at in range(len(rows)):
+        detailed = np.append(
+            (rows["kind"][1:] == EventKind.ORDER_DETAILS) & (rows["order_id"][1:] == rows["order_id"][:-1]), [False]
+        )
+        for at, is_detailed in enumerate(detailed[: len(rows)].tolist()):
+            self._st[lt.ST_DETAILED] = is_detailed
             self.take(Event(columns, at))
         return self.teller.made
 
     def take(self, event: Event) -> None:
-        """Take one event of the kinds that are followed; what it causes is added to what was made."""
+        """Take one event of the kinds that are followed; what it causes is added to what was made.
+
+        Whether the details of an order that it accepts come next stands in ST_DETAILED.
+        """
         self.lives.begin(event.cause_seq)
         self._followed[event.kind](event)
 
@@ -119,7 +124,7 @@ class Reports:
         self.lives.adopt(event, precision.tick_units * precision.lot_units // 10**precision.base_scale)
 
     def _on_accepted(self, event: Event) -> None:
-        """Take a new order; one whose terms or session stand in the ORDER_DETAILS that follows is told of then."""
+        """Take a new order; one that has an ORDER_DETAILS, which comes next, is told of then."""
         st = self._st
         is_own = event.command_kind == CommandKind.ORDER_NEW and not st[lt.ST_HAS_TRADED]
         text = b""
@@ -127,8 +132,7 @@ class Reports:
             text = self.lives.text(event.cause_seq, "original_client_id" if st[lt.ST_ACCEPTED] else "client_id")
         st[lt.ST_ACCEPTED] += is_own
         order = self.lives.enter(event, text)
-        is_plain = order.order_type in {OrderType.MARKET, OrderType.LIMIT} and order.time_in_force != TimeInForce.GTD
-        if is_own and is_plain:
+        if is_own and not st[lt.ST_DETAILED]:
             self._tell_accepted(event, order)
 
     def _on_details(self, event: Event) -> None:
