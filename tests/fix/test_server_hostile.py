@@ -100,11 +100,11 @@ def test_a_peer_that_does_not_read_is_dropped_with_a_reason(engine, tmp_path, mo
     ):
         narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         wait_for(lambda: not narrow.connect_ex(("127.0.0.1", port)) or narrow.connect_ex(("127.0.0.1", port)) == 106)
-        narrow.settimeout(0.2)
         client = object.__new__(RawClient)
         client.socket, client.name, client.data, client.seq = narrow, "FREE", b"", 1
         client.logon("141=Y|")
         client.expect("A")
+        narrow.settimeout(0.2)  # it stops once nothing more can be sent
         sent = 0
         with contextlib.suppress(OSError):
             while sent < 200_000:
