@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import http.client
 import json
 import socket
 import subprocess
@@ -32,6 +33,7 @@ from gateways.web.wire import EXTENSION, WireProtocol
 from kk99 import build, schema
 from kk99.bench.load import Engine
 from kk99.bench.results import Result
+from kk99.errors import ClientError
 from kk99.schema import MarketState, Side
 
 if TYPE_CHECKING:
@@ -186,9 +188,24 @@ def _gateway(address: str, folder: Path) -> Iterator[int]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own command
         try:
             assert process.stdout is not None
-            yield int(process.stdout.readline().rstrip("/\n").rpartition(":")[2])
+            port = int(process.stdout.readline().rstrip("/\n").rpartition(":")[2])
+            _await_market(port)
+            yield port
         finally:
             process.terminate()
+
+
+def _await_market(port: int) -> None:
+    """Wait until a gateway knows the market."""
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_START_S)
+        with contextlib.closing(connection):
+            connection.request("GET", f"/api/v1/instruments/{NAME}/book")
+            if connection.getresponse().status == http.HTTPStatus.OK:
+                return
+        time.sleep(0.01)
+    raise ClientError(f"the gateway knows no {NAME} after {_START_S} s")
 
 
 @contextlib.contextmanager
