@@ -6,14 +6,14 @@ import dataclasses
 import json
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from gateways.fix import settings as fix_settings
-from gateways.settlement import settings as settlement_settings
+from gateways.fix.settings import FixSettings
+from gateways.settlement.settings import SettlementSettings
 from kk99 import config as settings
 from kk99.directory import documents
 from kk99.errors import InputError
@@ -21,12 +21,11 @@ from kk99.feed import venue
 from kk99.logs import scrubbed
 from kk99.schema import CommandKind, RejectCode
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 FILES: Final = ("kk99.toml", "fix.toml", "venue.toml")
 """What ships in config/."""
 _WIDTH: Final = 120
+SECTIONS: Final = settings.SECTIONS | {"fix": FixSettings, "settlement": SettlementSettings}
+"""The dataclass of every section."""
 _KINDS: Final = {
     "assets": CommandKind.ASSET_DEFINE,
     "fee_schedules": CommandKind.FEE_SCHEDULE_DEFINE,
@@ -53,26 +52,26 @@ def check(files: tuple[Path, ...]) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def show(config_file: Path | None, as_json: bool) -> None:
     """Print every setting as it stands, and where it comes from: the file, the environment, or the default."""
-    found = settings.read(config_file)
+    found = values_of(config_file)
     if as_json:
-        click.echo(json.dumps(values_of(found)))
+        click.echo(json.dumps(found))
         return
     table = Table("section", "key", "value", "from", box=None, pad_edge=False)
-    for section, keys in values_of(found).items():
+    for section, keys in found.items():
         for key, entry in keys.items():
             table.add_row(section, key, str(entry["value"]), entry["from"])
     Console(width=_WIDTH, highlight=False).print(table)
 
 
-def values_of(found: settings.Read) -> dict[str, dict[str, dict[str, Any]]]:
+def values_of(path: Path | None) -> dict[str, dict[str, dict[str, Any]]]:
     """Return by section and key the `value` of each setting, without secrets, and where it is `from`."""
     made: dict[str, dict[str, dict[str, Any]]] = {}
-    for section, kind in settings.SECTIONS.items():
-        values = getattr(found.settings, section)
+    for section, kind in SECTIONS.items():
+        values, origins = settings.section(path, section, kind)
         for field in dataclasses.fields(kind):
             value = getattr(values, field.name)
             plain = str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
-            origin = found.origins.get((section, field.name), "the default")
+            origin = origins.get(field.name, "the default")
             made.setdefault(section, {})[field.name] = {"value": scrubbed(field.name, plain), "from": origin}
     return made
 
@@ -85,17 +84,12 @@ def check_file(path: Path) -> str:
         raise InputError(f"{path}: {error.strerror}") from error
     except ValueError as error:
         raise InputError(f"{path}: not TOML: {error}") from error
-    judges: dict[str, tuple[frozenset[str], Callable[[Path], object]]] = {
-        "settings of the FIX gateway": (frozenset({"fix", "sessions"}), fix_settings.load),
-        "settings of the settlement gateway": (frozenset({"settlement"}), settlement_settings.load),
-        "set-up of the venue": (frozenset({"operator", "funding", *_KINDS}), check_venue),
-    }
-    for what, (names, judge) in judges.items():
-        if tables & names:
-            judge(path)
-            return what
-    settings.read(path, environment={})
-    return "settings"
+    if tables & {"operator", "funding", *_KINDS}:
+        check_venue(path)
+        return "set-up of the venue"
+    for section, kind in SECTIONS.items():
+        settings.section(path, section, kind, environment={})
+    return f"settings: {', '.join(sorted(tables)) or 'none'}"
 
 
 def check_venue(path: Path) -> None:

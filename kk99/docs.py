@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from gateways.fix.settings import FixSettings
-from gateways.settlement.settings import SettlementSettings
 from kk99 import config, kinds, schema
+from kk99.configure import SECTIONS
 from kk99.directory import fields as directory_fields
 from kk99.errors import InputError
 from kk99.metrics import series
@@ -230,21 +229,17 @@ def configuration_page() -> str:
         """# Configuration
 
 One TOML file for the venue (`--config FILE`; `config/kk99.toml` is one), a table for each process; without it,
-defaults. A gateway has a file of its own, with its table alone, so that no other process need be able to read it. For
-the tables of the venue's file, a variable `KK99_SECTION__KEY` goes before the file, an option of the command line
-before both. A relative folder in the file is relative to the file. What is unknown, of another type or out of bounds is
-refused, and the nearest known name is told. `kk99 config check` judges files, `kk99 config show` prints what the
-venue's file comes to and where each value is from.
+defaults. A gateway's table may also stand in a file of its own (`config/fix.toml`), so that no other process need be
+able to read it. A variable `KK99_SECTION__KEY` goes before the file, an option of the command line before both. A
+relative path in the file is relative to the file where the type below says path. What is unknown, of another type or
+out of bounds is refused, and the nearest known name is told. `kk99 config check` judges files, `kk99 config show`
+prints what a file comes to and where each value is from.
 
 What the venue trades at its first start has a file too (`config/venue.toml`, whose tables are
 [documents](documents.md)). Further variables: `KK99_DATA` (the venue's folder), `KK99_CACHE_DIR` (compiled code),
 `KK99_LANE` (`jit`, `checked`, `python`)."""
     ]
-    parts += [_section_part(f"[{name}]", kind) for name, kind in config.SECTIONS.items()]
-    parts += [
-        _section_part("[fix], in a file of its own", FixSettings),
-        _section_part("[settlement], in a file of its own", SettlementSettings),
-    ]
+    parts += [_section_part(f"[{name}]", kind) for name, kind in SECTIONS.items()]
     return "\n\n".join(parts) + "\n"
 
 

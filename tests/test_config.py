@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateways.fix.settings import FixSettings
-from gateways.settlement.settings import SettlementSettings
+from gateways.fix import settings as fix_settings
+from gateways.settlement import settings as settlement_settings
 from kk99 import cli, docs
-from kk99.config import SECTIONS, EngineSettings, MetricsSettings, load, load_engine, read, section
+from kk99.config import EngineSettings, MetricsSettings, load, load_engine, section
+from kk99.configure import SECTIONS
 from kk99.errors import InputError
 
 ROOT = Path(__file__).parent.parent
@@ -41,7 +42,7 @@ def test_values_are_taken_and_folders_are_the_files(tmp_path):
         ("[engine]\nring_row = 1", "unknown key 'ring_row' in [engine]; did you mean 'ring_rows'?"),
         ("[engine]\nqqq = 1", "the keys are data_dir, run_dir"),
         ("[engine]\nlisten = 'x:1'", "unknown key 'listen' in [engine]; it belongs to [metrics]"),
-        ("[motor]\n", "unknown key 'motor'; the tables are engine, metrics"),
+        ("[motor]\n", "unknown key 'motor'; the tables are engine, metrics, fix, settlement"),
         ("[metric]\n", "did you mean 'metrics'?"),
         ("[metrics]\nprocesses = 'engine'", "list of texts"),
         ("[metrics]\nprocesses = [1]", "list of texts"),
@@ -86,13 +87,14 @@ def test_the_environment_goes_before_the_file_and_the_command_line_before_both(t
     path = tmp_path / "kk99.toml"
     path.write_text("[engine]\nlease_s = 3\nbatch_rows = 7\nsnapshots_kept = 9\n")
     environment = {"KK99_ENGINE__LEASE_S": "4", "KK99_ENGINE__BATCH_ROWS": "8", "KK99_DATA": "elsewhere", "PATH": "x"}
-    found = read(path, environment=environment, engine={"lease_s": 5.0, "batch_rows": None})
-    engine = found.settings.engine
+    overrides = {"lease_s": 5.0, "batch_rows": None}
+    engine, origins = section(path, "engine", EngineSettings, environment=environment, **overrides)
+    assert load(path, environment=environment, engine=overrides).engine == engine
     assert (engine.lease_s, engine.batch_rows, engine.snapshots_kept, engine.commit_batches) == (5.0, 8, 9, 8)
-    assert found.origins == {
-        ("engine", "lease_s"): "the command line",
-        ("engine", "batch_rows"): "the environment",
-        ("engine", "snapshots_kept"): str(path),
+    assert origins == {
+        "lease_s": "the command line",
+        "batch_rows": "the environment",
+        "snapshots_kept": str(path),
     }
 
 
@@ -144,9 +146,7 @@ def test_a_section_of_a_gateways_own_is_read_from_the_same_file(tmp_path):
     path = tmp_path / "kk99.toml"
     path.write_text("[engine]\nlease_s = 3\n[settlement]\nurl = 'sqlite://'\n")
     environment = {"KK99_SETTLEMENT__WAIT_S": "1"}
-    with pytest.raises(InputError, match="unknown key 'engine'; the tables are settlement"):
-        section(path, "settlement", Books, environment=environment)
-    found, origins = section(path, "settlement", Books, beside=["engine"], environment=environment)
+    found, origins = section(path, "settlement", Books, environment=environment)
     assert (found.url, found.wait_s) == ("sqlite://", 1.0)
     assert origins == {"url": str(path), "wait_s": "the environment"}
     assert load(None, environment=environment).engine == EngineSettings()
@@ -195,7 +195,7 @@ def test_so_many_processes_may_be_expected():
 def test_every_key_is_documented():
     """The reference page has each key of each section, with a sentence."""
     page = (docs.PAGES_DIR / "configuration.md").read_text()
-    for name, kind in {**SECTIONS, "fix": FixSettings, "settlement": SettlementSettings}.items():
+    for name, kind in SECTIONS.items():
         part = page.partition(f"## [{name}]")[2].partition("\n## ")[0]
         rows = re.findall(r"^\| `(\w+)` \|.*\| (.+\.) \|$", part, flags=re.MULTILINE)
         assert [key for key, _ in rows] == [field.name for field in dataclasses.fields(kind)]
@@ -258,6 +258,22 @@ def test_settings_are_shown_with_their_origin(config_command):
     assert found["engine"]["lease_s"] == {"value": 3.0, "from": "the environment"}
     assert found["engine"]["data_dir"] == {"value": "var", "from": "the default"}
     assert found["metrics"]["processes"]["value"] == ["engine"]
+    assert found["fix"]["comp_id"] == {"value": "KK99", "from": "the default"}
+
+
+def test_one_file_can_have_the_tables_of_all_processes(config_command, tmp_path):
+    """Each process reads its own from it, and all of them are judged and shown."""
+    path = tmp_path / "kk99.toml"
+    path.write_text('[engine]\nlease_s = 3\n[fix]\ncomp_id = "ME"\n[settlement]\nwait_s = 1\n')
+    assert load_engine(path).lease_s == 3.0
+    assert fix_settings.load(path).comp_id == "ME"
+    assert settlement_settings.load(path).wait_s == 1.0
+    assert "good (settings: engine, fix, settlement)" in config_command("check", path)[1]
+    found = json.loads(config_command("show", "--json", "--config", path, KK99_FIX__LOGON_S="4")[1])
+    assert found["settlement"]["wait_s"] == {"value": 1.0, "from": str(path)}
+    assert found["fix"]["logon_s"] == {"value": 4.0, "from": "the environment"}
+    path.write_text("[settlement]\nwait_s = 99\n")
+    assert config_command("check", path)[0] == 1
     shown = config_command("show", "--config", "config/kk99.toml")[1]
     assert re.search(r"^metrics +listen +127\.0\.0\.1:9464 +config/kk99\.toml", shown, flags=re.MULTILINE)
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import re
-import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from gateways.fix.codec import MESSAGE_BYTES_DEFAULT, MESSAGE_BYTES_MAX
 from gateways.fix.states import SECOND_NS, Limits
+from kk99 import config
 from kk99.errors import InputError
 
 if TYPE_CHECKING:
@@ -117,6 +117,12 @@ class EngineSessions:
         return isinstance(name, str) and name.startswith(ENGINE_SESSION_PREFIX)
 
 
+_BOUNDS: Final = {
+    "accuracy_s": (0.1, 86_400.0), "logon_s": (0.1, 600.0), "message_bytes": (256, MESSAGE_BYTES_MAX),
+    "output_bytes": (1 << 16, 1 << 30), "connections_max": (1, 65_536), "connections_per_address": (1, 65_536),
+}  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class FixSettings:
     """The table [fix]."""
@@ -146,6 +152,22 @@ class FixSettings:
     connections_per_address: int = 64
     """The same, of one address."""
 
+    def __post_init__(self) -> None:
+        """Check every bound."""
+        for key, (low, high) in _BOUNDS.items():
+            if not low <= getattr(self, key) <= high:
+                raise InputError(f"{key} = {getattr(self, key)}: must be from {low} to {high}")
+        port = self.listen.rpartition(":")[2]
+        if not self.host or not port.isdecimal() or int(port) > 65_535:
+            raise InputError(f"listen = {self.listen!r}: must be host:port")
+        if not _COMP_ID.fullmatch(self.comp_id):
+            raise InputError(f"comp_id = {self.comp_id!r}: 1 to 28 of A-Z a-z 0-9 . _ -")
+        for key, needed in (("tls_key", "tls_certificate"), ("tls_client_ca", "tls_certificate")):
+            if getattr(self, key) and not getattr(self, needed):
+                raise InputError(f"{key} is set, but not {needed}")
+        if self.tls_client_required and not self.tls_client_ca:
+            raise InputError("tls_client_required is set, but not tls_client_ca")
+
     @property
     def host(self) -> str:
         """The host of `listen`, without brackets."""
@@ -166,63 +188,6 @@ class FixSettings:
         return session.venue_comp_id or self.comp_id
 
 
-_BOUNDS: Final = {
-    "accuracy_s": (0.1, 86_400.0), "logon_s": (0.1, 600.0), "message_bytes": (256, MESSAGE_BYTES_MAX),
-    "output_bytes": (1 << 16, 1 << 30), "connections_max": (1, 65_536), "connections_per_address": (1, 65_536),
-}  # fmt: skip
-
-
 def load(path: Path) -> FixSettings:
-    """Read the settings from a TOML file, or raise `InputError`."""
-    try:
-        document = tomllib.loads(path.read_text())
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not TOML: {error}") from error
-    if "sessions" in document:
-        raise InputError(f"{path}: [[sessions]]: sessions are the venue's to say now: `kk99 fix sessions add`")
-    if unknown := sorted(set(document) - {"fix"}):
-        raise InputError(f"{path}: unknown key {unknown[0]!r}; here is [fix]")
-    table = document.get("fix", {})
-    if not isinstance(table, dict):
-        raise InputError(f"{path}: [fix] is a table")
-    try:
-        settings = FixSettings(**_checked(table))
-        _check(settings)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    return settings
-
-
-def _check(settings: FixSettings) -> None:
-    for key, (low, high) in _BOUNDS.items():
-        if not low <= getattr(settings, key) <= high:
-            raise InputError(f"{key} = {getattr(settings, key)}: must be from {low} to {high}")
-    port = settings.listen.rpartition(":")[2]
-    if not settings.host or not port.isdecimal() or int(port) > 65_535:
-        raise InputError(f"listen = {settings.listen!r}: must be host:port")
-    if not _COMP_ID.fullmatch(settings.comp_id):
-        raise InputError(f"comp_id = {settings.comp_id!r}: 1 to 28 of A-Z a-z 0-9 . _ -")
-    for key, needed in (("tls_key", "tls_certificate"), ("tls_client_ca", "tls_certificate")):
-        if getattr(settings, key) and not getattr(settings, needed):
-            raise InputError(f"{key} is set, but not {needed}")
-    if settings.tls_client_required and not settings.tls_client_ca:
-        raise InputError("tls_client_required is set, but not tls_client_ca")
-
-
-def _checked(table: dict[str, Any]) -> dict[str, Any]:
-    """Return the values converted to the fields' types."""
-    types = {field.name: str(field.type) for field in dataclasses.fields(FixSettings)}
-    values: dict[str, Any] = {}
-    for key, value in table.items():
-        if key not in types:
-            raise InputError(f"[fix]: unknown key {key!r}; known are {', '.join(types)}")
-        wanted = types[key]
-        if wanted == "float" and isinstance(value, int | float) and not isinstance(value, bool):
-            values[key] = float(value)
-        elif type(value).__name__ == wanted:
-            values[key] = value
-        else:
-            raise InputError(f"[fix]: {key} = {value!r}: must be of type {wanted}")
-    return values
+    """Return the table [fix] of a TOML file with what the environment says over it, or raise `InputError`."""
+    return config.section(path, "fix", FixSettings)[0]

@@ -7,12 +7,12 @@ with an `InputError` that names the key; a password is read from a file of its o
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 - the fields' types are looked at
 from typing import Any, Final
 
 from gateways.settlement.database import Database
+from kk99 import config
 from kk99.errors import InputError
 from kk99.protocol import NAME_BYTES_MAX
 
@@ -68,39 +68,8 @@ class SettlementSettings:
 
 
 def load(path: Path | None) -> SettlementSettings:
-    """Read the settings from a TOML file (None: the defaults), or raise `InputError`."""
-    if path is None:
-        return SettlementSettings()
-    try:
-        document = tomllib.loads(path.read_text())
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not TOML: {error}") from error
-    if unknown := sorted(set(document) - {"settlement"}):
-        raise InputError(f"{path}: unknown key {unknown[0]!r}; the only table here is [settlement]")
-    table = document.get("settlement", {})
-    if not isinstance(table, dict):
-        raise InputError(f"{path}: settlement is not a table")
-    try:
-        return SettlementSettings(**_checked(table, path.parent))
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+    """Return the table [settlement] of a TOML file (None: the defaults) with the environment's values over it.
 
-
-def _checked(given: dict[str, Any], folder: Path) -> dict[str, Any]:
-    known = {field.name: str(field.type) for field in dataclasses.fields(SettlementSettings)}
-    values: dict[str, Any] = {}
-    for key, value in given.items():
-        if key not in known:
-            raise InputError(f"unknown key {key!r}; known are {', '.join(known)}")
-        wanted = known[key]
-        if wanted == "float" and isinstance(value, int | float) and not isinstance(value, bool):
-            values[key] = float(value)
-        elif wanted.startswith("Path") and isinstance(value, str) and value:
-            values[key] = folder / value
-        elif type(value).__name__ == wanted:
-            values[key] = value
-        else:
-            raise InputError(f"{key} = {value!r}: must be of type {wanted.partition(' ')[0].replace('Path', 'text')}")
-    return values
+    Raises `InputError`.
+    """
+    return config.section(path, "settlement", SettlementSettings)[0]

@@ -10,7 +10,6 @@ import dataclasses
 import difflib
 import os
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -18,7 +17,7 @@ from kk99.config.sections import NAMES, SECTIONS, EngineSettings, Settings
 from kk99.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
 VARIABLE: Final = "KK99_"
 """A variable of the environment is called KK99_SECTION__KEY."""
@@ -26,39 +25,20 @@ Section = TypeVar("Section")
 _BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
-    """The settings, and where each that is no default comes from, by (section, key)."""
-
-    settings: Settings
-    origins: dict[tuple[str, str], str]
-
-
 def load(
     path: Path | None, *, environment: Mapping[str, str] | None = None, **overrides: Mapping[str, Any]
 ) -> Settings:
-    """Return the settings, as `read`."""
-    return read(path, environment=environment, **overrides).settings
+    """Return the sections that stand here, each as `section` does; `overrides` are, for a section, values by key."""
+    made = {
+        name: section(path, name, kind, environment=environment, **overrides.get(name, {}))[0]
+        for name, kind in SECTIONS.items()
+    }
+    return Settings(**made)
 
 
 def load_engine(path: Path | None, **overrides: Any) -> EngineSettings:
-    """Return the engine's settings, as `read`, with overrides (None: not given) on top."""
+    """Return the engine's settings, with overrides (None: not given) on top."""
     return load(path, engine=overrides).engine
-
-
-def read(path: Path | None, *, environment: Mapping[str, str] | None = None, **overrides: Mapping[str, Any]) -> Read:
-    """Return the sections that stand here from a TOML file (None: the defaults) and the environment.
-
-    On top come overrides: for a section, values by key (None: not given). Raises `InputError`.
-    """
-    made: dict[str, Any] = {}
-    origins: dict[tuple[str, str], str] = {}
-    for name, kind in SECTIONS.items():
-        made[name], found = section(
-            path, name, kind, beside=SECTIONS, environment=environment, **overrides.get(name, {})
-        )
-        origins |= {(name, key): origin for key, origin in found.items()}
-    return Read(Settings(**made), origins)
 
 
 def section(
@@ -66,17 +46,16 @@ def section(
     name: str,
     kind: type[Section],
     *,
-    beside: Iterable[str] = (),
     environment: Mapping[str, str] | None = None,
     **overrides: Any,
 ) -> tuple[Section, dict[str, str]]:
     """Return one section as its dataclass, and where each value that is no default comes from, by key.
 
-    Values come from a TOML file (None: none) that may have the tables `beside` too, then from the environment (None:
-    the process's), then from overrides (None: not given). Relative folders in the file are relative to the folder the
-    file is in. Raises `InputError`.
+    Values come from a TOML file (None: none), then from the environment (None: the process's), then from overrides
+    (None: not given). The file may have the tables of other processes too. Relative folders in it are relative to the
+    folder the file is in. Raises `InputError`.
     """
-    document = {} if path is None else _document(path, sorted({name, *beside}))
+    document = {} if path is None else _document(path)
     layers = (
         (str(path), _from_file(kind, name, document.get(name, {}), path)),
         ("the environment", _from_environment(kind, name, os.environ if environment is None else environment)),
@@ -93,7 +72,7 @@ def section(
         raise InputError(f"{path or 'settings'}: [{name}] {error}") from error
 
 
-def _document(path: Path, tables: Sequence[str]) -> dict[str, Any]:
+def _document(path: Path) -> dict[str, Any]:
     try:
         document = tomllib.loads(path.read_text())
     except OSError as error:
@@ -101,8 +80,8 @@ def _document(path: Path, tables: Sequence[str]) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not TOML: {error}") from error
     for name, table in document.items():
-        if name not in tables:
-            raise InputError(f"{path}: unknown key {name!r}; {nearest(name, tables, 'tables')}")
+        if name not in NAMES:
+            raise InputError(f"{path}: unknown key {name!r}; {nearest(name, NAMES, 'tables')}")
         if not isinstance(table, dict):
             raise InputError(f"{path}: {name} is not a table")
     return document

@@ -144,6 +144,6 @@ class Settings:
 
 
 SECTIONS: Final[dict[str, type[Any]]] = {"engine": EngineSettings, "metrics": MetricsSettings}
-"""The dataclass of each section of the venue's file; a gateway's stands in the gateway, and in a file of its own."""
+"""The dataclass of each section that is not a gateway's; theirs stand in the gateways."""
 NAMES: Final = (*SECTIONS, "fix", "settlement")
-"""Every section that variables of the environment may name."""
+"""Every section that a file may have and variables of the environment may name."""

@@ -1,6 +1,7 @@
 """The gateway's settings: the sample, defaults, and a clear word on whatever is wrong."""
 
 import contextlib
+import dataclasses
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateways.fix import settings
+from kk99 import config
 from kk99.errors import InputError
 from kk99.feed.venue import config_path
 
@@ -50,9 +52,9 @@ def test_where_it_listens(tmp_path, text, host, port):
     ("text", "words"),
     [
         ("x", "not TOML"),
-        ("[engine]\n", "unknown key 'engine'"),
-        ("fix = 5\n", "[fix] is a table"),
-        ("[fix]\nport = 1\n", "[fix]: unknown key 'port'"),
+        ("[engines]\n", "unknown key 'engines'"),
+        ("fix = 5\n", "fix is not a table"),
+        ("[fix]\nport = 1\n", "unknown key 'port' in [fix]"),
         ("[fix]\nlisten = 5\n", "must be of type str"),
         ("[fix]\nlogon_s = true\n", "must be of type float"),
         ('[fix]\nlisten = "nowhere"\n', "must be host:port"),
@@ -62,7 +64,7 @@ def test_where_it_listens(tmp_path, text, host, port):
         ("[fix]\nlogon_s = 0\n", "must be from 0.1"),
         ("[fix]\nmessage_bytes = 70000\n", "message_bytes"),
         ("[fix]\nconnections_max = 0\n", "connections_max"),
-        ("[[sessions]]\ncomp_id = 'C'\n", "kk99 fix sessions add"),
+        ("[[sessions]]\ncomp_id = 'C'\n", "unknown key 'sessions'"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, text, words):
@@ -71,11 +73,11 @@ def test_what_is_wrong_is_named(tmp_path, text, words):
         loaded(tmp_path, text)
 
 
-@given(st.dictionaries(st.text(max_size=9), st.one_of(st.integers(), st.text(), st.booleans(), st.floats())))
-def test_no_table_raises_anything_else(table):
-    """Whatever stands in [fix], it is taken or refused."""
+@given(st.sampled_from([field.name for field in dataclasses.fields(settings.FixSettings)]), st.text())
+def test_no_value_raises_anything_else(key, text):
+    """Whatever is said of a key, it is taken or refused."""
     with contextlib.suppress(InputError):
-        settings._check(settings.FixSettings(**settings._checked(table)))
+        config.section(None, "fix", settings.FixSettings, environment={f"KK99_FIX__{key}": text})
 
 
 def test_a_missing_file(tmp_path):

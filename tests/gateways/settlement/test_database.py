@@ -122,7 +122,7 @@ def test_books_lie_in_the_data_folder_by_default(tmp_path):
         ("[settlement]\nretry_s = 0.9", "retry_s = 0.9: must be from 1.0 to 604800.0"),
         ("[settlement]\npenalty_ppm = 1000001", "must be from 0 to 1000000"),
         ('[settlement]\nsession = ""', "session = '': must be 1 to 32 bytes"),
-        ("[fix]\n", "unknown key 'fix'"),
+        ("[fixes]\n", "unknown key 'fixes'"),
         ("settlement = 1", "not a table"),
         ("[settlement", "not TOML"),
     ],
